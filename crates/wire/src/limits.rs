@@ -1,0 +1,63 @@
+//! Named maxima. A number that bounds what a peer may send lives here and nowhere else.
+
+/// Members of one consortium. A certificate carries one signature for each of them.
+pub const MEMBERS_MAX: usize = 64;
+/// Bytes of one encoded transaction.
+pub const TX_BYTES_MAX: usize = 8 * 1024;
+/// Transactions in one block.
+pub const BLOCK_TXS_MAX: usize = 4_096;
+/// Bytes of one encoded block.
+pub const BLOCK_BYTES_MAX: usize = 1024 * 1024;
+/// Milliseconds by which a block's time may run ahead of the clock of the member that checks it.
+pub const CLOCK_AHEAD_MS_MAX: u64 = 500;
+/// Plaintext bytes of one segment.
+pub const SEGMENT_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Leaves (readings) of one segment.
+pub const SEGMENT_LEAVES_MAX: usize = 65_536;
+/// Bytes of one fragment.
+pub const FRAGMENT_BYTES_MAX: usize = SEGMENT_BYTES_MAX + 64 * 1024;
+/// Segments in one batch, hence manifests under one anchor.
+pub const BATCH_SEGMENTS_MAX: usize = 256;
+/// Bytes of one remote call, either way.
+pub const RPC_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Bytes of one device frame as received.
+pub const FRAME_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of one leaf: the device's public key and its frame.
+pub const LEAF_BYTES_MAX: usize = FRAME_BYTES_MAX + 64;
+/// Bytes of a sealed segment descriptor, padded; every manifest shows the same length.
+pub const DESCRIPTOR_BYTES: usize = 320;
+/// Bytes of plaintext to which a grant or intent is padded before it is sealed for the ledger.
+pub const BODY_PLAIN_BYTES: usize = 320;
+/// Bytes of a sealed grant or intent on the ledger: 32 random, 2 of length, padding, 16 of tag.
+pub const BODY_BYTES: usize = 32 + 2 + BODY_PLAIN_BYTES + 16;
+/// State keys in one read or one proof.
+pub const STATE_KEYS_MAX: usize = 4_096;
+/// Headers between the one asked for and the first one that carries a certificate.
+pub const HEADER_CHAIN_MAX: usize = 64;
+/// Bytes of an encoded finality certificate.
+pub const CERTIFICATE_BYTES_MAX: usize = 64 + MEMBERS_MAX * 66;
+/// Sibling hashes in one state proof path.
+pub const STATE_PATH_MAX: usize = 256;
+/// Envelopes in one deposit of key shares.
+pub const DEPOSIT_ENVELOPES_MAX: usize = 256;
+/// Epochs named by one envelope, or released by one answer.
+pub const EPOCHS_PER_ENVELOPE_MAX: usize = 64;
+/// Bytes of one sealed envelope.
+pub const ENVELOPE_BYTES_MAX: usize = 256 * 1024;
+/// Milliseconds of block time for which an access may be used after its height.
+pub const ACCESS_VALID_MS_MAX: u32 = 60_000;
+/// Milliseconds by which the sending time of a request may differ from the receiver's clock.
+pub const REQUEST_SKEW_MS_MAX: u64 = 30_000;
+/// Milliseconds behind its own clock at which a member's ledger view counts as stale.
+pub const VIEW_STALE_MS: u64 = 10_000;
+/// Milliseconds after which a live epoch key is replaced.
+pub const EPOCH_MS_MAX: u64 = 3_600_000;
+/// Blocks in one answer to a follower.
+pub const FOLLOW_BLOCKS_MAX: usize = 64;
+/// Bytes of a member's or gateway's display name.
+pub const NAME_BYTES_MAX: usize = 64;
+
+const _: () = assert!(TX_BYTES_MAX < BLOCK_BYTES_MAX);
+const _: () = assert!(BLOCK_BYTES_MAX < RPC_BYTES_MAX);
+const _: () = assert!(FRAGMENT_BYTES_MAX < RPC_BYTES_MAX);
+const _: () = assert!(FRAME_BYTES_MAX < SEGMENT_BYTES_MAX);

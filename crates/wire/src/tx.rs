@@ -1,0 +1,228 @@
+//! Transactions: what the ledger records. It records *that* something happened, never to whom.
+//!
+//! Replay protection lies in the state: every transaction writes a key that only one transaction
+//! may ever write (a registration, an enrolment, a batch, a tag), or moves an entry from active to
+//! revoked. A copy is refused with [`crate::Code::AlreadyExists`] or [`crate::Code::Revoked`], for
+//! ever, with no window to forget.
+
+use crate::bounded::{Blob, List};
+use crate::codec::encode;
+use crate::ids::{AccessTag, BatchNumber, ChainId, GrantTag, MemberIndex, PartyId, TimeSpan};
+use crate::limits::{BODY_BYTES, MEMBERS_MAX, TX_BYTES_MAX};
+use crate::manifest::held_message;
+use borsh::{BorshDeserialize, BorshSerialize};
+use salus_crypto::digest::{Digest, sha256};
+use salus_crypto::namespaces;
+use salus_crypto::sign::{PublicKey, Signature, SigningKey};
+
+/// A transaction with its one signature.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Tx {
+    /// What is to happen.
+    pub body: TxBody,
+    /// The key that signs. The ledger checks that this key may do it.
+    pub signer: PublicKey,
+    /// By `signer`, over [`Tx::message`].
+    pub signature: Signature,
+}
+
+/// What a registered party is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+#[borsh(use_discriminant = true)]
+#[repr(u8)]
+pub enum PartyKind {
+    /// A person who reads.
+    Person = 0,
+    /// A gateway that writes.
+    Gateway = 1,
+}
+
+/// A sealed grant or intent of fixed length.
+pub type SealedBody = Blob<BODY_BYTES>;
+
+/// A store's promise, by its member's service key over [`held_message`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Held {
+    /// The member whose store signs.
+    pub store: MemberIndex,
+    /// By the member's service key.
+    pub signature: Signature,
+}
+
+/// The things that can be recorded. Every variant says who must sign.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub enum TxBody {
+    /// A member registers a person or gateway. Signed by the member's registrar key.
+    RegisterIdentity {
+        /// New, random, never used before.
+        party: PartyId,
+        /// What it is.
+        kind: PartyKind,
+        /// The registering member.
+        member: MemberIndex,
+        /// The party's signing key.
+        key: PublicKey,
+        /// Block time during which the registration holds.
+        validity: TimeSpan,
+    },
+    /// A member ends a registration. Signed by the registrar key of the member that made it.
+    RevokeIdentity {
+        /// Whose registration ends.
+        party: PartyId,
+    },
+    /// A member enrols a device, of which the ledger learns only a salted commitment. Signed by
+    /// the member's registrar key.
+    EnrolDevice {
+        /// See [`enrolment_commitment`].
+        enrolment: Digest,
+        /// The enrolling member.
+        member: MemberIndex,
+    },
+    /// A member ends an enrolment. Signed by the registrar key of the member that made it.
+    RevokeDevice {
+        /// The enrolment that ends.
+        enrolment: Digest,
+    },
+    /// A member assigns an enrolled device to a patient, of which the ledger learns only a salted
+    /// commitment. Signed by the member's registrar key.
+    AssignDevice {
+        /// See [`assignment_commitment`].
+        assignment: Digest,
+        /// The assigning member.
+        member: MemberIndex,
+    },
+    /// A gateway anchors a batch of sealed segments. Signed by the gateway's key.
+    Anchor {
+        /// The gateway.
+        gateway: PartyId,
+        /// Its own count; each number is anchored at most once.
+        batch: BatchNumber,
+        /// Merkle root (RFC 9162) over the digests of the batch's manifests.
+        root: Digest,
+        /// From at least n - f distinct stores, in ascending order of store.
+        held: List<Held, MEMBERS_MAX>,
+    },
+    /// A patient commits a grant. Signed by the grant's one-time key, which is the signer.
+    CommitGrant {
+        /// The next tag of the patient's grant chain with the writer.
+        tag: GrantTag,
+        /// See [`grant_commitment`].
+        commitment: Digest,
+        /// The grant, sealed to whoever is shown its body key.
+        body: SealedBody,
+    },
+    /// A patient withdraws a grant. Signed by the one-time key that committed it.
+    RevokeGrant {
+        /// The grant that ends.
+        tag: GrantTag,
+    },
+    /// A reader records an access before it happens. Signed by the access's one-time key, which is
+    /// the signer.
+    RecordAccess {
+        /// The next tag of the grant's lane.
+        tag: AccessTag,
+        /// See [`access_commitment`].
+        commitment: Digest,
+        /// The intent, sealed to whoever is shown the tag's link.
+        body: SealedBody,
+    },
+}
+
+impl Tx {
+    /// Signs `body` for the consortium `chain`.
+    #[must_use]
+    pub fn sign(chain: ChainId, body: TxBody, key: &SigningKey) -> Self {
+        let signature = key.sign(namespaces::TX, &Self::message(chain, &body));
+        Self { body, signer: key.public(), signature }
+    }
+
+    /// What is signed, under [`namespaces::TX`]: the chain's id and the encoded body.
+    #[must_use]
+    pub fn message(chain: ChainId, body: &TxBody) -> Vec<u8> {
+        encode(&(chain, body))
+    }
+
+    /// The leaf of this transaction in its block's Merkle tree.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        sha256(namespaces::TX_LEAF, &[&encode(self)])
+    }
+
+    /// Whether the encoding keeps to [`TX_BYTES_MAX`].
+    #[must_use]
+    pub fn fits(&self) -> bool {
+        encode(self).len() <= TX_BYTES_MAX
+    }
+}
+
+impl Held {
+    /// A store's promise that it holds its fragments of a batch, after fsync.
+    #[must_use]
+    pub fn sign(
+        chain: ChainId,
+        gateway: PartyId,
+        batch: BatchNumber,
+        root: Digest,
+        store: MemberIndex,
+        key: &SigningKey,
+    ) -> Self {
+        let message = held_message(chain, gateway, batch, root, store);
+        Self { store, signature: key.sign(namespaces::HELD, &message) }
+    }
+}
+
+/// What an enrolment commits to, opened only off the ledger.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Enrolment {
+    /// 32 random bytes.
+    pub salt: [u8; 32],
+    /// The device.
+    pub device: crate::ids::DeviceId,
+    /// The key with which it signs frames.
+    pub key: PublicKey,
+}
+
+/// What an assignment commits to, opened only off the ledger.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Assignment {
+    /// 32 random bytes.
+    pub salt: [u8; 32],
+    /// The enrolment of the device.
+    pub enrolment: Digest,
+    /// The patient's grant chain with this writer.
+    pub grants: salus_crypto::chain::ChainAnchor,
+    /// The gateway that writes.
+    pub writer: PartyId,
+    /// Time of measurement for which it holds.
+    pub validity: TimeSpan,
+}
+
+/// SHA-256 under [`namespaces::ENROLMENT`] of the encoded enrolment.
+#[must_use]
+pub fn enrolment_commitment(enrolment: &Enrolment) -> Digest {
+    sha256(namespaces::ENROLMENT, &[&encode(enrolment)])
+}
+
+/// SHA-256 under [`namespaces::ASSIGNMENT`] of the encoded assignment.
+#[must_use]
+pub fn assignment_commitment(assignment: &Assignment) -> Digest {
+    sha256(namespaces::ASSIGNMENT, &[&encode(assignment)])
+}
+
+/// SHA-256 under [`namespaces::GRANT`] of the encoded grant.
+#[must_use]
+pub fn grant_commitment(grant: &crate::consent::Grant) -> Digest {
+    sha256(namespaces::GRANT, &[&encode(grant)])
+}
+
+/// SHA-256 under [`namespaces::ACCESS`] of the encoded intent.
+#[must_use]
+pub fn access_commitment(intent: &crate::consent::Intent) -> Digest {
+    sha256(namespaces::ACCESS, &[&encode(intent)])
+}
+
+/// What the requester's registered key signs, under [`namespaces::INTENT`].
+#[must_use]
+pub fn intent_message(chain: ChainId, terms: &crate::consent::IntentTerms) -> Vec<u8> {
+    encode(&(chain, terms))
+}
