@@ -3,14 +3,15 @@
 //! a stranger needs no body to check one.
 
 use crate::bounded::List;
-use crate::codec::encode;
 use crate::code::Code;
+use crate::codec::encode;
 use crate::ids::{ChainId, Height, MemberIndex, TimeMs, View};
 use crate::limits::BLOCK_TXS_MAX;
+use crate::namespaces;
 use crate::tx::Tx;
 use borsh::{BorshDeserialize, BorshSerialize};
 use salus_crypto::digest::{Digest, sha256};
-use salus_crypto::{merkle, namespaces};
+use salus_crypto::merkle;
 
 /// The head of a block; 210 bytes, all fields of fixed width.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]

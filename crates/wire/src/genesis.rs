@@ -4,10 +4,10 @@ use crate::bounded::{Blob, List};
 use crate::codec::encode;
 use crate::ids::{ChainId, MemberIndex, TimeMs};
 use crate::limits::{MEMBERS_MAX, NAME_BYTES_MAX};
+use crate::namespaces;
 use borsh::{BorshDeserialize, BorshSerialize};
 use salus_crypto::digest::{Digest, sha256};
 use salus_crypto::kem::KemPublicKey;
-use salus_crypto::namespaces;
 use salus_crypto::sign::PublicKey;
 
 /// One organisation of the consortium, with the keys that speak for it.
@@ -111,9 +111,14 @@ mod tests {
     #[test]
     fn bounds_follow_from_the_number_of_members() {
         // n, f, quorum, key threshold, data fragments (design 4)
-        for (n, f, quorum, threshold, data) in
-            [(1, 0, 1, 1, 1), (4, 1, 3, 3, 2), (6, 1, 5, 3, 4), (7, 2, 5, 5, 3), (10, 3, 7, 7, 4), (64, 21, 43, 43, 22)]
-        {
+        for (n, f, quorum, threshold, data) in [
+            (1, 0, 1, 1, 1),
+            (4, 1, 3, 3, 2),
+            (6, 1, 5, 3, 4),
+            (7, 2, 5, 5, 3),
+            (10, 3, 7, 7, 4),
+            (64, 21, 43, 43, 22),
+        ] {
             let faults = Faults::for_members(n).unwrap();
             assert_eq!(faults.tolerated(), f);
             assert_eq!(faults.quorum(), quorum);

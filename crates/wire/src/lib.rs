@@ -14,6 +14,7 @@ pub mod genesis;
 pub mod ids;
 pub mod limits;
 pub mod manifest;
+pub mod namespaces;
 pub mod receipt;
 pub mod release;
 pub mod rpc;

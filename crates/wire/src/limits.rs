@@ -42,8 +42,6 @@ pub const STATE_PATH_MAX: usize = 256;
 pub const DEPOSIT_ENVELOPES_MAX: usize = 256;
 /// Epochs named by one envelope, or released by one answer.
 pub const EPOCHS_PER_ENVELOPE_MAX: usize = 64;
-/// Bytes of one sealed envelope.
-pub const ENVELOPE_BYTES_MAX: usize = 256 * 1024;
 /// Milliseconds of block time for which an access may be used after its height.
 pub const ACCESS_VALID_MS_MAX: u32 = 60_000;
 /// Milliseconds by which the sending time of a request may differ from the receiver's clock.

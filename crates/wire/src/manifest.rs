@@ -9,9 +9,9 @@ use crate::ids::{
     BatchNumber, ChainId, DeviceId, Locator, MemberIndex, PartyId, SegmentIndex, Sequence, StreamId, TimeMs,
 };
 use crate::limits::{DESCRIPTOR_BYTES, MEMBERS_MAX};
+use crate::namespaces;
 use borsh::{BorshDeserialize, BorshSerialize};
 use salus_crypto::digest::{Digest, sha256};
-use salus_crypto::namespaces;
 use std::io::{Error, ErrorKind, Read};
 
 /// Which algorithms sealed a segment, so that two suites can live side by side.
@@ -60,7 +60,8 @@ impl Geometry {
 
 impl BorshDeserialize for Geometry {
     fn deserialize_reader<R: Read>(reader: &mut R) -> std::io::Result<Self> {
-        let geometry = Self { data: u16::deserialize_reader(reader)?, parity: u16::deserialize_reader(reader)? };
+        let geometry =
+            Self { data: u16::deserialize_reader(reader)?, parity: u16::deserialize_reader(reader)? };
         if geometry.data == 0 || geometry.total() > MEMBERS_MAX {
             return Err(Error::new(ErrorKind::InvalidData, "impossible geometry"));
         }

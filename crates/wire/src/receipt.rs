@@ -3,11 +3,11 @@
 use crate::bounded::{Blob, List};
 use crate::limits::LEAF_BYTES_MAX;
 use crate::manifest::Manifest;
+use crate::namespaces;
 use crate::rpc::BatchPlace;
 use crate::state::StateProof;
 use borsh::{BorshDeserialize, BorshSerialize};
 use salus_crypto::digest::{Digest, sha256};
-use salus_crypto::namespaces;
 use salus_crypto::sign::PublicKey;
 
 /// Format version of a receipt file; the first byte of the file.

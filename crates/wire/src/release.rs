@@ -1,16 +1,18 @@
 //! Key shares on their way: deposited by a writer, released by a custodian to one reader.
 
-use crate::bounded::{Blob, List};
+use crate::bounded::List;
 use crate::codec::encode;
 use crate::consent::{Classes, DataClass};
 use crate::ids::{AccessTag, ChainId, EpochId, GrantTag, MemberIndex, PartyId, TimeMs, TimeSpan};
-use crate::limits::{DEPOSIT_ENVELOPES_MAX, ENVELOPE_BYTES_MAX, EPOCHS_PER_ENVELOPE_MAX, MEMBERS_MAX};
+use crate::limits::{DEPOSIT_ENVELOPES_MAX, EPOCHS_PER_ENVELOPE_MAX, MEMBERS_MAX};
+use crate::namespaces;
 use borsh::{BorshDeserialize, BorshSerialize};
 use salus_crypto::chain::ChainAnchor;
 use salus_crypto::digest::{Digest, sha256};
 use salus_crypto::kem::{KemPublicKey, Sealed};
-use salus_crypto::namespaces;
+use salus_crypto::secret::Secret;
 use salus_crypto::sign::{PublicKey, Signature};
+use std::io::{Read, Write};
 
 /// What is the same in every custodian's share of one epoch key. It names the writer's fault when
 /// t shares that match their hashes do not make the committed key, and the custodian's fault when
@@ -46,19 +48,19 @@ pub struct EpochShare {
     pub share: ShareBytes,
 }
 
-/// Secret bytes of a share in transit: wiped on drop, never printed.
-#[derive(BorshSerialize, BorshDeserialize)]
-pub struct ShareBytes(pub [u8; 32]);
+/// Secret bytes in transit: wiped on drop, never printed.
+#[derive(Debug)]
+pub struct ShareBytes(pub Secret<32>);
 
-impl Drop for ShareBytes {
-    fn drop(&mut self) {
-        salus_crypto::secret::wipe(&mut self.0);
+impl BorshSerialize for ShareBytes {
+    fn serialize<W: Write>(&self, writer: &mut W) -> std::io::Result<()> {
+        self.0.danger_expose().serialize(writer)
     }
 }
 
-impl std::fmt::Debug for ShareBytes {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("[REDACTED]")
+impl BorshDeserialize for ShareBytes {
+    fn deserialize_reader<R: Read>(reader: &mut R) -> std::io::Result<Self> {
+        <[u8; 32]>::deserialize_reader(reader).map(|bytes| Self(Secret::from_bytes(bytes)))
     }
 }
 

@@ -4,10 +4,10 @@ use crate::block::{Block, Outcome};
 use crate::bounded::{Blob, List};
 use crate::code::Code;
 use crate::codec::encode;
-use crate::ids::{AccessTag, BatchNumber, ChainId, FragmentIndex, Height, Locator, MemberIndex, PartyId, TimeMs};
-use crate::limits::{
-    BATCH_SEGMENTS_MAX, FOLLOW_BLOCKS_MAX, FRAGMENT_BYTES_MAX, STATE_KEYS_MAX,
+use crate::ids::{
+    AccessTag, BatchNumber, ChainId, FragmentIndex, Height, Locator, MemberIndex, PartyId, TimeMs,
 };
+use crate::limits::{BATCH_SEGMENTS_MAX, FOLLOW_BLOCKS_MAX, FRAGMENT_BYTES_MAX, STATE_KEYS_MAX};
 use crate::manifest::Manifest;
 use crate::release::{Deposit, ReleaseRequest, Released};
 use crate::state::{CertifiedChain, StateKey, StateProof, StateValue, Tip};
@@ -157,7 +157,7 @@ pub struct Put {
     pub store: MemberIndex,
     /// The whole batch: every manifest with this store's fragment of it.
     pub segments: List<PutSegment, BATCH_SEGMENTS_MAX>,
-    /// By the gateway's key over [`put_message`], under [`salus_crypto::namespaces::PUT`].
+    /// By the gateway's key over [`put_message`], under [`crate::namespaces::PUT`].
     pub signature: Signature,
 }
 
@@ -187,7 +187,7 @@ pub fn put_message(
 pub struct Fetch {
     /// What is asked.
     pub terms: FetchTerms,
-    /// By the access's one-time key over the terms, under [`salus_crypto::namespaces::FETCH`].
+    /// By the access's one-time key over the terms, under [`crate::namespaces::FETCH`].
     pub signature: Signature,
 }
 
@@ -204,7 +204,7 @@ pub struct FetchTerms {
     pub sent: TimeMs,
 }
 
-/// What a reader signs over a fetch, under [`salus_crypto::namespaces::FETCH`].
+/// What a reader signs over a fetch, under [`crate::namespaces::FETCH`].
 #[must_use]
 pub fn fetch_message(chain: ChainId, terms: &FetchTerms) -> Vec<u8> {
     encode(&(chain, terms))

@@ -10,10 +10,10 @@ use crate::bounded::{Blob, List};
 use crate::codec::encode;
 use crate::ids::{AccessTag, BatchNumber, GrantTag, Height, MemberIndex, PartyId, TimeMs, TimeSpan};
 use crate::limits::{CERTIFICATE_BYTES_MAX, HEADER_CHAIN_MAX, STATE_KEYS_MAX, STATE_PATH_MAX};
+use crate::namespaces;
 use crate::tx::{PartyKind, SealedBody};
 use borsh::{BorshDeserialize, BorshSerialize};
 use salus_crypto::digest::{Digest, sha256};
-use salus_crypto::namespaces;
 use salus_crypto::sign::PublicKey;
 
 /// Under what an entry stands.

@@ -10,9 +10,9 @@ use crate::codec::encode;
 use crate::ids::{AccessTag, BatchNumber, ChainId, GrantTag, MemberIndex, PartyId, TimeSpan};
 use crate::limits::{BODY_BYTES, MEMBERS_MAX, TX_BYTES_MAX};
 use crate::manifest::held_message;
+use crate::namespaces;
 use borsh::{BorshDeserialize, BorshSerialize};
 use salus_crypto::digest::{Digest, sha256};
-use salus_crypto::namespaces;
 use salus_crypto::sign::{PublicKey, Signature, SigningKey};
 
 /// A transaction with its one signature.
@@ -133,7 +133,7 @@ impl Tx {
     #[must_use]
     pub fn sign(chain: ChainId, body: TxBody, key: &SigningKey) -> Self {
         let signature = key.sign(namespaces::TX, &Self::message(chain, &body));
-        Self { body, signer: key.public(), signature }
+        Self { body, signer: key.public_key(), signature }
     }
 
     /// What is signed, under [`namespaces::TX`]: the chain's id and the encoded body.

@@ -1,0 +1,93 @@
+//! Every string under which the protocol signs, hashes or derives, in one file. The crypto room
+//! keeps those of its own constructions. No two things share one.
+
+use salus_crypto::digest::Namespace;
+
+/// Signed: a transaction, by its signer.
+pub const TX: Namespace = Namespace::new("salus/tx/v1");
+/// Hashed: a transaction with its signature, as a leaf of its block.
+pub const TX_LEAF: Namespace = Namespace::new("salus/tx-leaf/v1");
+/// Hashed: an outcome with its transaction's digest, as a leaf of its block.
+pub const OUTCOME: Namespace = Namespace::new("salus/outcome/v1");
+/// Hashed: a block header; what the engine certifies.
+pub const HEADER: Namespace = Namespace::new("salus/header/v1");
+/// Hashed: the genesis; the consortium's identity.
+pub const GENESIS: Namespace = Namespace::new("salus/genesis/v1");
+/// Hashed: the DER certificate of a member's certificate authority.
+pub const AUTHORITY: Namespace = Namespace::new("salus/authority/v1");
+/// Hashed: a state key, to its path in the tree.
+pub const STATE_KEY: Namespace = Namespace::new("salus/state-key/v1");
+/// Hashed: an X-Wing public key.
+pub const KEM_KEY: Namespace = Namespace::new("salus/kem-key/v1");
+/// Hashed: an enrolment with its salt.
+pub const ENROLMENT: Namespace = Namespace::new("salus/enrolment/v1");
+/// Hashed: an assignment with its salt.
+pub const ASSIGNMENT: Namespace = Namespace::new("salus/assignment/v1");
+/// Hashed: a grant with its salt.
+pub const GRANT: Namespace = Namespace::new("salus/grant/v1");
+/// Hashed: an intent with its salt.
+pub const ACCESS: Namespace = Namespace::new("salus/access/v1");
+/// Signed: an intent's terms, by the requester's registered key.
+pub const INTENT: Namespace = Namespace::new("salus/intent/v1");
+/// Hashed: a manifest, as a leaf of its batch.
+pub const MANIFEST: Namespace = Namespace::new("salus/manifest/v1");
+/// Hashed: a salted reading, as a leaf of its segment.
+pub const LEAF: Namespace = Namespace::new("salus/leaf/v1");
+/// Signed: a store's promise that it holds a batch, by the member's service key.
+pub const HELD: Namespace = Namespace::new("salus/held/v1");
+/// Signed: a batch brought to a store, by the gateway's key.
+pub const PUT: Namespace = Namespace::new("salus/put/v1");
+/// Signed: a reader's request to a store, by the access's one-time key.
+pub const FETCH: Namespace = Namespace::new("salus/fetch/v1");
+/// Signed: an epoch header, by the writer's key.
+pub const EPOCH: Namespace = Namespace::new("salus/epoch/v1");
+/// Signed: key shares brought to a custodian, by the writer's key.
+pub const DEPOSIT: Namespace = Namespace::new("salus/deposit/v1");
+/// Hashed: the context to which an envelope is sealed.
+pub const ENVELOPE: Namespace = Namespace::new("salus/envelope/v1");
+/// Signed: a reader's request to a custodian, by the access's one-time key.
+pub const RELEASE_REQUEST: Namespace = Namespace::new("salus/release-request/v1");
+/// Hashed: the context to which a release is sealed.
+pub const RELEASE: Namespace = Namespace::new("salus/release/v1");
+/// Signed: a custodian's answer, by the member's service key.
+pub const RELEASED: Namespace = Namespace::new("salus/released/v1");
+
+/// All of them, for the test that none is used twice.
+pub const ALL: &[Namespace] = &[
+    TX,
+    TX_LEAF,
+    OUTCOME,
+    HEADER,
+    GENESIS,
+    AUTHORITY,
+    STATE_KEY,
+    KEM_KEY,
+    ENROLMENT,
+    ASSIGNMENT,
+    GRANT,
+    ACCESS,
+    INTENT,
+    MANIFEST,
+    LEAF,
+    HELD,
+    PUT,
+    FETCH,
+    EPOCH,
+    DEPOSIT,
+    ENVELOPE,
+    RELEASE_REQUEST,
+    RELEASE,
+    RELEASED,
+];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn no_namespace_is_used_twice() {
+        let names: BTreeSet<&str> = super::ALL.iter().map(|name| name.as_str()).collect();
+        assert_eq!(names.len(), super::ALL.len());
+        assert!(names.iter().all(|name| name.starts_with("salus/") && name.ends_with("/v1")));
+    }
+}
