@@ -1,0 +1,90 @@
+//! The project's own tools: check the house style, run every test, fuzz, count.
+//!
+//! `xtask` names none of the product's crates, so it builds in seconds and judges a tree that does
+//! not compile. It changes nothing in the tree; `test` installs the tools it lacks.
+#![forbid(unsafe_code)]
+
+mod failure;
+mod fuzz;
+mod run;
+mod stats;
+mod test;
+mod tidy;
+mod tools;
+
+use clap::{Parser, Subcommand};
+use failure::Failure;
+use std::error::Error;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// The project's own tools. The one to run before a commit is `cargo xtask test`.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Check the whole tree against the house style (STYLE.md); prints `file:line: rule: what to do`.
+    Tidy,
+    /// Run everything that must pass before a commit lands: format, clippy, tidy, build, tests.
+    ///
+    /// Installs what it lacks: cargo-nextest through cargo, and python3 and mosquitto-clients
+    /// through apt-get when run as root. The last line is `N passed, N failed`.
+    Test,
+    /// Feed mutated input to the parsers.
+    ///
+    /// With a nightly toolchain this runs cargo-fuzz on each target; with stable alone it runs the
+    /// same targets on the corpus and on seeded mutations of it.
+    Fuzz {
+        /// How long to run each target.
+        #[arg(long, default_value_t = 60, value_name = "SECONDS")]
+        seconds: u32,
+        /// One target instead of all.
+        #[arg(long, value_name = "NAME")]
+        target: Option<String>,
+    },
+    /// Count functions, files and lines, crate by crate, beside the limits of the house.
+    #[command(visible_alias = "loc")]
+    Stats,
+}
+
+fn main() -> ExitCode {
+    match dispatch(Arguments::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("xtask: {}", chain(&failure));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(command: Command) -> Result<(), Failure> {
+    let root = workspace_root();
+    match command {
+        Command::Tidy => tidy::tidy(&root),
+        Command::Test => test::test(&root),
+        Command::Fuzz { seconds, target } => fuzz::fuzz(&root, seconds, target.as_deref()),
+        Command::Stats => stats::stats(&root),
+    }
+}
+
+/// The folder above this crate's manifest.
+fn workspace_root() -> PathBuf {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
+    manifest.parent().unwrap_or(manifest).to_path_buf()
+}
+
+/// An error and its causes on one line.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
