@@ -71,7 +71,7 @@ impl Namespace {
         self.0
     }
 
-    /// The length byte that stands before the string in everything hashed or signed.
+    /// The length byte that stands before the string in everything hashed, signed or derived.
     pub(crate) fn len_byte(&self) -> u8 {
         // `new` holds the length at 255 or less, so the fallback is never taken.
         u8::try_from(self.0.len()).unwrap_or(u8::MAX)
@@ -111,6 +111,12 @@ pub(crate) fn sha256_raw(parts: &[&[u8]]) -> Digest {
         hasher.update(part);
     }
     Digest(hasher.finalize().into())
+}
+
+/// The length of a part as eight big-endian bytes, for parts that do not carry their own.
+pub(crate) fn len_prefix(part: &[u8]) -> [u8; 8] {
+    // A slice is shorter than 2^63 bytes on every machine, so the fallback is never taken.
+    u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes()
 }
 
 /// Reads exactly `N` bytes from lower-case hexadecimal, the only spelling we write.

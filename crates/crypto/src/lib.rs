@@ -7,13 +7,27 @@
 //!
 //! The rooms, in reading order: [`namespaces`] lists every domain-separation string of this crate;
 //! [`digest`] hashes; [`merkle`] proves membership; [`secret`] holds what must not be seen;
-//! [`sign`] signs.
+//! [`sign`] signs; [`kdf`] derives; [`aead`] seals one message, [`chunked`] a long one, [`at_rest`]
+//! what a machine keeps, [`kem`] what is for somebody; [`sharing`] splits a key among custodians;
+//! [`chain`] lists grants and accesses without linking them.
+
+pub mod namespaces;
 
 pub mod digest;
 pub mod merkle;
-pub mod namespaces;
 pub mod secret;
 pub mod sign;
+
+pub mod kdf;
+
+pub mod aead;
+pub mod chunked;
+
+pub mod at_rest;
+pub mod kem;
+
+pub mod chain;
+pub mod sharing;
 
 mod error;
 
