@@ -52,6 +52,10 @@ pub const RELEASE: Namespace = Namespace::new("salus/release/v1");
 /// Signed: a custodian's answer, by the member's service key.
 pub const RELEASED: Namespace = Namespace::new("salus/released/v1");
 
+/// Signed: a vote that makes a block final; stands before the chain's id and the engine's own
+/// suffix, see `spec/certificate.md`.
+pub const FINALITY: Namespace = Namespace::new("salus/finality/v1");
+
 /// All of them, for the test that none is used twice.
 pub const ALL: &[Namespace] = &[
     TX,
@@ -78,6 +82,7 @@ pub const ALL: &[Namespace] = &[
     RELEASE_REQUEST,
     RELEASE,
     RELEASED,
+    FINALITY,
 ];
 
 #[cfg(test)]

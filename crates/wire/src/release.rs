@@ -120,7 +120,7 @@ pub struct ReleaseTerms {
     /// Opens the grant's sealed body.
     pub grant_body_key: ShareBytes,
     /// The ephemeral key to which shares are re-sealed.
-    pub reader: Box<KemPublicKey>,
+    pub reader: KemPublicKey,
     /// Classes wanted, within the intent.
     pub classes: Classes,
     /// Span wanted, within the intent.

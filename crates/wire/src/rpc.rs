@@ -41,7 +41,7 @@ pub enum Request {
     /// Keep these key shares.
     Deposit(Box<Deposit>),
     /// Release key shares.
-    Release(Box<ReleaseRequest>),
+    Release(ReleaseRequest),
 }
 
 /// What a member answers.
