@@ -71,7 +71,8 @@ macro_rules! opaque {
         }
         impl fmt::Debug for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "{}({}..)", stringify!($name), &hex::encode(&self.0.as_slice()[..4]))
+                let shown: String = hex::encode(self.0).chars().take(8).collect();
+                write!(f, "{}({shown}..)", stringify!($name))
             }
         }
         impl FromStr for $name {
