@@ -1,0 +1,164 @@
+//! The rules: for each transaction, who must sign, what must stand, and what stands afterwards.
+//!
+//! Promises one entry written per transaction, or a code and nothing. The order of the checks is
+//! part of the protocol, because outcomes are hashed into the header (INV-4): signer first, then
+//! what stands under the key, then the rest. Refuses to check signatures.
+
+use crate::apply::Moment;
+use crate::read::{View, target};
+use salus_crypto::PublicKey;
+use salus_wire::limits::BODY_BYTES;
+use salus_wire::state::{
+    AccessRecord, AnchorRecord, DeviceRecord, GrantRecord, IdentityRecord, Standing, StateKey, StateValue,
+};
+use salus_wire::tx::{Held, PartyKind, SealedBody};
+use salus_wire::{Code, Faults, MemberIndex, PartyId, Tx, TxBody};
+
+/// The entry that `tx` would write, or why it may not.
+pub(crate) fn effect(view: &View<'_>, moment: &Moment, tx: &Tx) -> Result<(StateKey, StateValue), Code> {
+    let key = target(&tx.body);
+    let value = match &tx.body {
+        TxBody::RegisterIdentity { kind, member, key: party_key, validity, .. } => {
+            registrar(view, *member, &tx.signer)?;
+            vacant(view, &key)?;
+            StateValue::Identity(IdentityRecord {
+                kind: *kind,
+                member: *member,
+                key: *party_key,
+                validity: *validity,
+                since: moment.tip(),
+                standing: Standing::Active,
+            })
+        }
+        TxBody::EnrolDevice { member, .. } | TxBody::AssignDevice { member, .. } => {
+            registrar(view, *member, &tx.signer)?;
+            vacant(view, &key)?;
+            let (since, standing) = (moment.tip(), Standing::Active);
+            StateValue::Device(DeviceRecord { member: *member, since, standing })
+        }
+        TxBody::RevokeIdentity { .. } => revoke_identity(view, moment, &key, &tx.signer)?,
+        TxBody::RevokeDevice { .. } => revoke_device(view, moment, &key, &tx.signer)?,
+        TxBody::Anchor { gateway, root, held, .. } => {
+            gateway_signs(view, moment, *gateway, &tx.signer)?;
+            vacant(view, &key)?;
+            enough_stores(held, moment.faults)?;
+            StateValue::Anchor(AnchorRecord { root: *root, since: moment.tip() })
+        }
+        TxBody::CommitGrant { commitment, body, .. } => {
+            full_length(body)?;
+            vacant(view, &key)?;
+            StateValue::Grant(GrantRecord {
+                commitment: *commitment,
+                one_time: tx.signer,
+                body: body.clone(),
+                since: moment.tip(),
+                standing: Standing::Active,
+            })
+        }
+        TxBody::RevokeGrant { .. } => revoke_grant(view, moment, &key, &tx.signer)?,
+        TxBody::RecordAccess { commitment, body, .. } => {
+            full_length(body)?;
+            vacant(view, &key)?;
+            let (commitment, one_time) = (*commitment, tx.signer);
+            StateValue::Access(AccessRecord { commitment, one_time, body: body.clone(), since: moment.tip() })
+        }
+    };
+    Ok((key, value))
+}
+
+fn revoke_identity(
+    view: &View<'_>,
+    moment: &Moment,
+    key: &StateKey,
+    signer: &PublicKey,
+) -> Result<StateValue, Code> {
+    let Some(StateValue::Identity(record)) = view.get(key)? else { return Err(Code::NotFound) };
+    registrar(view, record.member, signer)?;
+    let standing = ended(record.standing, moment)?;
+    Ok(StateValue::Identity(IdentityRecord { standing, ..record.clone() }))
+}
+
+fn revoke_device(
+    view: &View<'_>,
+    moment: &Moment,
+    key: &StateKey,
+    signer: &PublicKey,
+) -> Result<StateValue, Code> {
+    let Some(StateValue::Device(record)) = view.get(key)? else { return Err(Code::NotFound) };
+    registrar(view, record.member, signer)?;
+    let standing = ended(record.standing, moment)?;
+    Ok(StateValue::Device(DeviceRecord { standing, ..record.clone() }))
+}
+
+fn revoke_grant(
+    view: &View<'_>,
+    moment: &Moment,
+    key: &StateKey,
+    signer: &PublicKey,
+) -> Result<StateValue, Code> {
+    let Some(StateValue::Grant(record)) = view.get(key)? else { return Err(Code::NotFound) };
+    if record.one_time != *signer {
+        return Err(Code::UnknownSigner);
+    }
+    let standing = ended(record.standing, moment)?;
+    Ok(StateValue::Grant(GrantRecord { standing, ..record.clone() }))
+}
+
+/// The signer is the registrar of a member that exists.
+fn registrar(view: &View<'_>, member: MemberIndex, signer: &PublicKey) -> Result<(), Code> {
+    match view.get(&StateKey::Member(member))? {
+        Some(StateValue::Member(record)) if record.registrar == *signer => Ok(()),
+        _ => Err(Code::UnknownSigner),
+    }
+}
+
+/// The signer is the registered key of a gateway, neither revoked nor outside its validity.
+fn gateway_signs(view: &View<'_>, moment: &Moment, gateway: PartyId, signer: &PublicKey) -> Result<(), Code> {
+    let Some(StateValue::Identity(record)) = view.get(&StateKey::Identity(gateway))? else {
+        return Err(Code::UnknownSigner);
+    };
+    if record.kind != PartyKind::Gateway || record.key != *signer {
+        return Err(Code::UnknownSigner);
+    }
+    if record.standing != Standing::Active {
+        return Err(Code::Revoked);
+    }
+    if !record.validity.contains(moment.time) {
+        return Err(Code::OutsideValidity);
+    }
+    Ok(())
+}
+
+/// The promises come from n - f distinct members, in ascending order so that a set has one form.
+/// Of those stores f may lie, and the rest still rebuild the segments (INV-1).
+fn enough_stores(held: &[Held], faults: Faults) -> Result<(), Code> {
+    if !held.is_sorted_by(|a, b| a.store < b.store) {
+        return Err(Code::Malformed);
+    }
+    if held.iter().any(|promise| promise.store.get() >= faults.members()) {
+        return Err(Code::BadReceipt);
+    }
+    if held.len() < usize::from(faults.quorum()) {
+        return Err(Code::TooFewReceipts);
+    }
+    Ok(())
+}
+
+/// Sealed bodies all have one length, so that length says nothing (INV-3).
+fn full_length(body: &SealedBody) -> Result<(), Code> {
+    if body.len() == BODY_BYTES { Ok(()) } else { Err(Code::Malformed) }
+}
+
+fn vacant(view: &View<'_>, key: &StateKey) -> Result<(), Code> {
+    match view.get(key)? {
+        None => Ok(()),
+        Some(_) => Err(Code::AlreadyExists),
+    }
+}
+
+fn ended(standing: Standing, moment: &Moment) -> Result<Standing, Code> {
+    match standing {
+        Standing::Active => Ok(Standing::Revoked(moment.tip())),
+        Standing::Revoked(_) => Err(Code::Revoked),
+    }
+}
