@@ -1,0 +1,202 @@
+//! The decision, and the only constructor of its evidence. INV-5 and INV-6 are held here.
+//!
+//! `decide` is total: it asks every clause, each on its own and in a fixed order, and the first
+//! that does not hold is the denial.
+
+use crate::denied::Denied;
+use crate::opened::{Opened, find_grant};
+use crate::refusals::Refusals;
+use crate::view::FinalView;
+use salus_crypto::chain::{ChainAnchor, anchored};
+use salus_crypto::kem::KemPublicKey;
+use salus_wire::limits::ACCESS_VALID_MS_MAX;
+use salus_wire::release::{EpochHeader, reader_digest};
+use salus_wire::state::{IdentityRecord, Standing, Tip};
+use salus_wire::tx::{PartyKind, intent_message};
+use salus_wire::{
+    AccessTag, Classes, GrantTag, PartyId, Purpose, StateKey, StateValue, TimeMs, TimeSpan, namespaces,
+};
+
+/// Milliseconds within which a permit must be redeemed: the decision is about now.
+pub const PERMIT_MS_MAX: u64 = 5_000;
+
+/// Evidence that one requester may be given key shares under one access, as decided at one head.
+/// It cannot be copied, stored, sent or made anywhere else, and [`Permit::redeem`] uses it up.
+#[must_use = "a permit that is not redeemed releases nothing"]
+pub struct Permit {
+    opened: Opened,
+    at: Tip,
+    decided: TimeMs,
+}
+
+/// A permit that still held at the moment of release: what to release, and to whom.
+#[must_use = "nothing is released yet"]
+pub struct Redeemed {
+    opened: Opened,
+}
+
+/// Decides at the head of `view`, which must hold what [`Opened::reads`] asked for and be no older
+/// than the view the request was opened in. `now` is the custodian's own clock.
+///
+/// # Errors
+/// The first clause of the module's list that does not hold.
+pub fn decide(opened: Opened, view: &FinalView, refusals: &Refusals, now: TimeMs) -> Result<Permit, Denied> {
+    view.fresh(now)?;
+    if view.at().height < opened.seen_at {
+        return Err(Denied::ViewStale);
+    }
+    in_time(&opened, view.at())?;
+    on_the_lane(&opened)?;
+    by_the_requester(&opened, view)?;
+    within_the_grant(&opened, view.at())?;
+    within_the_intent(&opened)?;
+    not_revoked(&opened, view, refusals)?;
+    Ok(Permit { opened, at: view.at(), decided: now })
+}
+
+/// P3: the access is used within its time.
+fn in_time(opened: &Opened, head: Tip) -> Result<(), Denied> {
+    let valid_ms = opened.terms.valid_ms.min(ACCESS_VALID_MS_MAX);
+    let alive = head.time < opened.since.time.plus_ms(u64::from(valid_ms));
+    ensure(alive, Denied::AccessExpired)
+}
+
+/// The access is for this grant and stands on its lane, so that the patient can list it.
+fn on_the_lane(opened: &Opened) -> Result<(), Denied> {
+    ensure(opened.terms.grant == opened.grant_tag(), Denied::OtherGrant)?;
+    let on_lane = anchored(&opened.access.link, opened.access.index, &opened.opened_grant.lane);
+    ensure(on_lane, Denied::OffLane)
+}
+
+/// A registered person signed the intent, and it is the one whom the grant names.
+fn by_the_requester(opened: &Opened, view: &FinalView) -> Result<(), Denied> {
+    let requester = opened.terms.requester;
+    let Some(StateValue::Identity(identity)) = view.get(&StateKey::Identity(requester))? else {
+        return Err(Denied::RequesterUnknown);
+    };
+    may_act(identity, view.at())?;
+    let message = intent_message(opened.chain, &opened.terms);
+    identity
+        .key
+        .verify(namespaces::INTENT, &message, &opened.intent_signature)
+        .map_err(|_| Denied::IntentSignature)?;
+    ensure(opened.opened_grant.grantee == requester, Denied::OtherGrantee)?;
+    ensure(opened.opened_grant.grantee_key == identity.key, Denied::OtherGranteeKey)
+}
+
+fn may_act(identity: &IdentityRecord, head: Tip) -> Result<(), Denied> {
+    ensure(identity.kind == PartyKind::Person, Denied::RequesterNotPerson)?;
+    ensure(identity.standing == Standing::Active, Denied::RequesterRevoked)?;
+    ensure(identity.validity.contains(head.time), Denied::RequesterOutsideValidity)
+}
+
+/// The patient's terms cover what the reader said it would do.
+fn within_the_grant(opened: &Opened, head: Tip) -> Result<(), Denied> {
+    let (grant, intent) = (&opened.opened_grant, &opened.terms);
+    ensure(grant.classes.covers(intent.classes), Denied::ClassNotGranted)?;
+    ensure(grant.span.covers(&intent.span), Denied::SpanNotGranted)?;
+    ensure(grant.purposes.contains(intent.purpose), Denied::PurposeNotGranted)?;
+    ensure(head.time < grant.expires, Denied::GrantExpired)
+}
+
+/// What is asked now is what was said on the ledger, for the key that was named there.
+fn within_the_intent(opened: &Opened) -> Result<(), Denied> {
+    let intent = &opened.terms;
+    ensure(reader_digest(&opened.reader) == intent.reader, Denied::OtherReader)?;
+    ensure(intent.classes.covers(opened.classes), Denied::ClassBeyondIntent)?;
+    ensure(intent.span.covers(&opened.span), Denied::SpanBeyondIntent)
+}
+
+/// P1 and P2. Any revocation in the view denies, whether it came before the access or after.
+fn not_revoked(opened: &Opened, view: &FinalView, refusals: &Refusals) -> Result<(), Denied> {
+    let record = find_grant(view, opened.grant_tag())?;
+    ensure(record.standing == Standing::Active, Denied::GrantRevoked)?;
+    ensure(!refusals.refuses(&opened.grant_tag()), Denied::GrantRefused)
+}
+
+fn ensure(holds: bool, denied: Denied) -> Result<(), Denied> {
+    if holds { Ok(()) } else { Err(denied) }
+}
+
+impl Permit {
+    /// The access under which it was decided.
+    #[must_use]
+    pub fn access(&self) -> AccessTag {
+        self.opened.access_tag()
+    }
+
+    /// Who asked.
+    #[must_use]
+    pub fn requester(&self) -> PartyId {
+        self.opened.terms.requester
+    }
+
+    /// For what purpose.
+    #[must_use]
+    pub fn purpose(&self) -> Purpose {
+        self.opened.terms.purpose
+    }
+
+    /// The head at which it was decided.
+    #[must_use]
+    pub fn at(&self) -> Tip {
+        self.at
+    }
+
+    /// The one grant chain whose epochs it can open.
+    #[must_use]
+    pub fn grants(&self) -> ChainAnchor {
+        self.opened.grant.anchor
+    }
+
+    /// Uses the permit up. Call it under the lock under which refusals are recorded (P2), and
+    /// release within that lock.
+    ///
+    /// # Errors
+    /// [`Denied::GrantRefused`] when the grant was refused after the decision, and
+    /// [`Denied::PermitSpent`] when the decision is more than [`PERMIT_MS_MAX`] old.
+    pub fn redeem(self, refusals: &Refusals, now: TimeMs) -> Result<Redeemed, Denied> {
+        ensure(!refusals.refuses(&self.opened.grant_tag()), Denied::GrantRefused)?;
+        let apart = now.since_ms(self.decided).max(self.decided.since_ms(now));
+        ensure(apart <= PERMIT_MS_MAX, Denied::PermitSpent)?;
+        Ok(Redeemed { opened: self.opened })
+    }
+}
+
+impl Redeemed {
+    /// The access under which shares are released.
+    #[must_use]
+    pub fn access(&self) -> AccessTag {
+        self.opened.access_tag()
+    }
+
+    /// The ephemeral key to seal to.
+    #[must_use]
+    pub fn reader(&self) -> &KemPublicKey {
+        &self.opened.reader
+    }
+
+    /// Matching epochs to skip, for pages after the first.
+    #[must_use]
+    pub fn skip(&self) -> u32 {
+        self.opened.skip
+    }
+
+    /// Whether the share of this epoch may be released: it is the writer's that the grant names,
+    /// its data can be opened by this very grant chain, and it is of a class and a time asked for.
+    #[must_use]
+    pub fn opens(&self, epoch: &EpochHeader) -> bool {
+        let (grant, wanted, span): (_, Classes, TimeSpan) =
+            (&self.opened.grant, self.opened.classes, self.opened.span);
+        anchored(&grant.link, grant.index, &epoch.grants)
+            && epoch.writer == self.opened.opened_grant.writer
+            && wanted.contains(epoch.class)
+            && span.overlaps(&epoch.span)
+    }
+
+    /// The grant under which shares are released; for the custodian's own record of what it did.
+    #[must_use]
+    pub fn grant(&self) -> GrantTag {
+        self.opened.grant_tag()
+    }
+}

@@ -1,0 +1,163 @@
+//! Every way to say no, one variant for each cause. A denial names no patient, no tag and no key;
+//! what it tells the asker, the asker already knew.
+
+use salus_wire::Code;
+
+/// Why a custodian releases nothing. The requester is to blame unless the variant says otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Denied {
+    /// The request is not signed by the one-time key it names.
+    #[error("the request is not signed by the one-time key it names")]
+    RequestSignature,
+    /// The request is for another custodian; somebody carried it here.
+    #[error("the request is addressed to another custodian")]
+    OtherCustodian,
+    /// The request's time is further from this custodian's clock than requests may be.
+    #[error("the request was not sent just now")]
+    NotJustNow,
+    /// This very request was already admitted.
+    #[error("the request was already admitted once")]
+    Replayed,
+    /// Ours: too many requests are remembered to admit another.
+    #[error("this custodian remembers as many requests as it may")]
+    ReplayFull,
+    /// A place on a chain is 0 or past the end of every chain.
+    #[error("no chain has a tag at that place")]
+    NoSuchPlace,
+    /// Ours: the view is older, or newer, than this custodian's clock allows.
+    #[error("this custodian's view of the ledger is stale")]
+    ViewStale,
+    /// Ours: an entry that the decision needs was not read.
+    #[error("this custodian did not read all that the decision needs")]
+    ViewIncomplete,
+    /// The access is not on the ledger.
+    #[error("the access is not final on the ledger")]
+    AccessNotFinal,
+    /// The access was recorded with another one-time key.
+    #[error("the access was recorded with another one-time key")]
+    OtherOneTime,
+    /// An earlier tag of the lane is absent.
+    #[error("an earlier tag of the lane is absent from the ledger")]
+    LaneGap,
+    /// An earlier tag of the grant chain is absent.
+    #[error("an earlier tag of the grant chain is absent from the ledger")]
+    GrantGap,
+    /// The sealed intent does not open with the link that was shown, or is no intent.
+    #[error("the sealed intent does not open")]
+    IntentSealed,
+    /// The intent is not what the access committed to.
+    #[error("the intent is not what the access committed to")]
+    IntentCommitment,
+    /// The intent binds another one-time key than the access.
+    #[error("the intent binds another one-time key")]
+    IntentOneTime,
+    /// No grant stands under the tag.
+    #[error("no such grant is final on the ledger")]
+    NoGrant,
+    /// The sealed grant does not open with the key that was shown, or is no grant.
+    #[error("the sealed grant does not open")]
+    GrantSealed,
+    /// The grant is not what its entry committed to.
+    #[error("the grant is not what its entry committed to")]
+    GrantCommitment,
+    /// The grant binds another one-time key than its entry.
+    #[error("the grant binds another one-time key")]
+    GrantOneTime,
+    /// The access is older than the time for which it, or any access, may be used.
+    #[error("the access has expired")]
+    AccessExpired,
+    /// The intent names another grant than the one shown.
+    #[error("the intent names another grant")]
+    OtherGrant,
+    /// The access does not stand on the grant's lane at the place shown.
+    #[error("the access does not stand on the lane of the grant")]
+    OffLane,
+    /// The requester is not registered.
+    #[error("the requester is not registered")]
+    RequesterUnknown,
+    /// The requester is a gateway, and gateways do not read.
+    #[error("the requester is not a person")]
+    RequesterNotPerson,
+    /// The requester's registration was revoked.
+    #[error("the requester's registration is revoked")]
+    RequesterRevoked,
+    /// The requester's registration does not hold at this block time.
+    #[error("the requester's registration does not hold now")]
+    RequesterOutsideValidity,
+    /// The intent is not signed by the requester's registered key.
+    #[error("the intent is not signed by the requester's registered key")]
+    IntentSignature,
+    /// The grant is somebody else's.
+    #[error("the grant names another grantee")]
+    OtherGrantee,
+    /// The grant names another key than the requester's registered one.
+    #[error("the grant names another key of the grantee")]
+    OtherGranteeKey,
+    /// The intent asks for a class that the grant does not cover.
+    #[error("the grant does not cover a class in the intent")]
+    ClassNotGranted,
+    /// The intent asks for a span that the grant does not cover.
+    #[error("the grant does not cover the span in the intent")]
+    SpanNotGranted,
+    /// The grant does not allow the intent's purpose.
+    #[error("the grant does not allow the purpose of the intent")]
+    PurposeNotGranted,
+    /// The grant's time is over.
+    #[error("the grant has expired")]
+    GrantExpired,
+    /// The key to re-seal to is not the one that the intent names.
+    #[error("the reader's key is not the one in the intent")]
+    OtherReader,
+    /// The request asks for a class beyond its intent.
+    #[error("the request goes beyond the classes of its intent")]
+    ClassBeyondIntent,
+    /// The request asks for a span beyond its intent.
+    #[error("the request goes beyond the span of its intent")]
+    SpanBeyondIntent,
+    /// The grant is revoked on the ledger.
+    #[error("the grant is revoked")]
+    GrantRevoked,
+    /// This member has verified a block that revokes the grant (P2).
+    #[error("the grant is being revoked")]
+    GrantRefused,
+    /// Ours: the permit was not used at once.
+    #[error("the permit was not used in time")]
+    PermitSpent,
+}
+
+impl Denied {
+    /// The stable code that the requester is given.
+    #[must_use]
+    pub const fn code(self) -> Code {
+        match self {
+            Self::RequestSignature | Self::OtherOneTime => Code::RequestSignature,
+            Self::OtherCustodian | Self::NotJustNow | Self::Replayed => Code::RequestReplayed,
+            Self::ReplayFull | Self::PermitSpent => Code::CustodianBusy,
+            Self::ViewStale => Code::ViewStale,
+            Self::ViewIncomplete => Code::Internal,
+            Self::AccessNotFinal => Code::AccessNotFinal,
+            Self::AccessExpired => Code::AccessExpired,
+            Self::NoSuchPlace | Self::OffLane | Self::OtherGrant => Code::WrongTag,
+            Self::LaneGap | Self::GrantGap => Code::TagGap,
+            Self::IntentSealed
+            | Self::IntentCommitment
+            | Self::IntentOneTime
+            | Self::GrantSealed
+            | Self::GrantCommitment
+            | Self::GrantOneTime
+            | Self::OtherReader => Code::BodyMismatch,
+            Self::NoGrant => Code::NoGrant,
+            Self::RequesterUnknown
+            | Self::RequesterNotPerson
+            | Self::RequesterRevoked
+            | Self::RequesterOutsideValidity => Code::RequesterInvalid,
+            Self::IntentSignature => Code::BadSignature,
+            Self::OtherGrantee | Self::OtherGranteeKey => Code::OtherGrantee,
+            Self::ClassNotGranted | Self::ClassBeyondIntent => Code::ClassNotGranted,
+            Self::SpanNotGranted | Self::SpanBeyondIntent => Code::SpanNotGranted,
+            Self::PurposeNotGranted => Code::PurposeNotGranted,
+            Self::GrantExpired => Code::GrantExpired,
+            Self::GrantRevoked | Self::GrantRefused => Code::GrantRevoked,
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! From an admitted request and a final view to the two opened bodies. Here the request is held
+//! against the ledger; whether it is *allowed* is judged in `decide`.
+
+use crate::denied::Denied;
+use crate::desk::Admitted;
+use crate::view::FinalView;
+use crate::walked::Shown;
+use borsh::BorshDeserialize;
+use salus_crypto::chain::open_body;
+use salus_crypto::kem::KemPublicKey;
+use salus_crypto::secret::Secret;
+use salus_crypto::sign::Signature;
+use salus_wire::consent::{Grant, Intent, IntentTerms};
+use salus_wire::limits::BODY_PLAIN_BYTES;
+use salus_wire::state::{AccessRecord, GrantRecord, Tip};
+use salus_wire::tx::{SealedBody, access_commitment, grant_commitment};
+use salus_wire::{AccessTag, ChainId, Classes, GrantTag, Height, StateKey, StateValue, TimeSpan, decode};
+
+/// A request whose access and grant are final, in order on their chains, and opened.
+#[must_use = "an opened request is not decided yet"]
+pub struct Opened {
+    pub(crate) chain: ChainId,
+    pub(crate) access: Shown,
+    pub(crate) grant: Shown,
+    pub(crate) reader: KemPublicKey,
+    pub(crate) classes: Classes,
+    pub(crate) span: TimeSpan,
+    pub(crate) skip: u32,
+    /// When the access became final.
+    pub(crate) since: Tip,
+    /// The head at which all this was read.
+    pub(crate) seen_at: Height,
+    pub(crate) terms: IntentTerms,
+    pub(crate) intent_signature: Signature,
+    pub(crate) opened_grant: Grant,
+}
+
+impl Admitted {
+    /// Finds the access and the grant in `view` and opens both.
+    ///
+    /// # Errors
+    /// A [`Denied`] for the first thing that is absent, does not match or does not open.
+    pub fn open(self, view: &FinalView, now: salus_wire::TimeMs) -> Result<Opened, Denied> {
+        view.fresh(now)?;
+        let access = self.find_access(view)?;
+        self.no_gap(view)?;
+        let grant = find_grant(view, self.grant_tag())?;
+        let intent = open_intent(&self.access.link.body_key(), access)?;
+        let opened_grant = open_grant(&self.grant_body_key, grant)?;
+        Ok(Opened {
+            chain: self.chain,
+            since: access.since,
+            seen_at: view.at().height,
+            terms: intent.terms,
+            intent_signature: intent.signature,
+            opened_grant,
+            access: self.access,
+            grant: self.grant,
+            reader: self.reader,
+            classes: self.classes,
+            span: self.span,
+            skip: self.skip,
+        })
+    }
+
+    fn find_access<'view>(&self, view: &'view FinalView) -> Result<&'view AccessRecord, Denied> {
+        let Some(StateValue::Access(access)) = view.get(&StateKey::Access(self.access_tag()))? else {
+            return Err(Denied::AccessNotFinal);
+        };
+        if access.one_time != self.one_time {
+            return Err(Denied::OtherOneTime);
+        }
+        Ok(access)
+    }
+
+    fn no_gap(&self, view: &FinalView) -> Result<(), Denied> {
+        for tag in &self.lane_before {
+            view.get(&StateKey::Access(*tag))?.ok_or(Denied::LaneGap)?;
+        }
+        for tag in &self.grants_before {
+            view.get(&StateKey::Grant(*tag))?.ok_or(Denied::GrantGap)?;
+        }
+        Ok(())
+    }
+}
+
+impl Opened {
+    /// The state entries to read, at one final head not older than the first, for
+    /// [`crate::decide`].
+    #[must_use]
+    pub fn reads(&self) -> Vec<StateKey> {
+        vec![StateKey::Grant(self.grant_tag()), StateKey::Identity(self.terms.requester)]
+    }
+
+    pub(crate) fn access_tag(&self) -> AccessTag {
+        AccessTag(self.access.tag())
+    }
+
+    pub(crate) fn grant_tag(&self) -> GrantTag {
+        GrantTag(self.grant.tag())
+    }
+}
+
+/// The grant's entry.
+pub(crate) fn find_grant(view: &FinalView, tag: GrantTag) -> Result<&GrantRecord, Denied> {
+    match view.get(&StateKey::Grant(tag))? {
+        Some(StateValue::Grant(grant)) => Ok(grant),
+        _ => Err(Denied::NoGrant),
+    }
+}
+
+fn open_intent(key: &Secret<32>, access: &AccessRecord) -> Result<Intent, Denied> {
+    let intent: Intent = open(key, &access.body).ok_or(Denied::IntentSealed)?;
+    if access_commitment(&intent) != access.commitment {
+        return Err(Denied::IntentCommitment);
+    }
+    if intent.terms.one_time != access.one_time {
+        return Err(Denied::IntentOneTime);
+    }
+    Ok(intent)
+}
+
+fn open_grant(key: &Secret<32>, record: &GrantRecord) -> Result<Grant, Denied> {
+    let grant: Grant = open(key, &record.body).ok_or(Denied::GrantSealed)?;
+    if grant_commitment(&grant) != record.commitment {
+        return Err(Denied::GrantCommitment);
+    }
+    if grant.one_time != record.one_time {
+        return Err(Denied::GrantOneTime);
+    }
+    Ok(grant)
+}
+
+fn open<T: BorshDeserialize>(key: &Secret<32>, body: &SealedBody) -> Option<T> {
+    let plain = open_body(key, body).ok()?;
+    decode(&plain, BODY_PLAIN_BYTES).ok()
+}

@@ -1,0 +1,327 @@
+//! Each clause violated alone, and what is said then.
+
+use super::world::{
+    CHAIN, HEAD, Ledger, ME, NOW, PLACE, READER, SINCE, WRITER, World, other_key, other_signer, sealed, seed,
+    show, signed, span,
+};
+use crate::{Denied, Desk, PERMIT_MS_MAX, Permit, decide};
+use salus_crypto::digest::Digest;
+use salus_crypto::kem::KemSecretKey;
+use salus_crypto::secret::Secret;
+use salus_crypto::sign::Signature;
+use salus_wire::consent::{Classes, DataClass, Purpose};
+use salus_wire::limits::{ACCESS_VALID_MS_MAX, REQUEST_SKEW_MS_MAX, VIEW_STALE_MS};
+use salus_wire::release::{EpochHeader, ShareBytes};
+use salus_wire::state::{AccessRecord, GrantRecord, Standing, Tip};
+use salus_wire::tx::{PartyKind, access_commitment};
+use salus_wire::{Code, EpochId, Height, List, MemberIndex, PartyId, StateKey, StateValue, TimeMs, encode};
+
+#[test]
+fn the_valid_request_is_permitted() {
+    let world = World::new();
+    let permit = world.decide().ok().unwrap();
+    assert_eq!(permit.access(), world.access_tag(PLACE));
+    assert_eq!(permit.requester(), READER);
+    assert_eq!(permit.purpose(), Purpose::Treatment);
+    assert_eq!(permit.at(), HEAD);
+    assert_eq!(permit.grants(), world.patient.anchor());
+}
+
+fn both() -> Classes {
+    Classes::of(DataClass::ALL).unwrap()
+}
+
+fn access(world: &World, ledger: &mut Ledger, edit: fn(&World, &mut AccessRecord)) {
+    match ledger.get_mut(&StateKey::Access(world.access_tag(PLACE))) {
+        Some(StateValue::Access(record)) => edit(world, record),
+        _ => panic!("the world has an access"),
+    }
+}
+
+fn grant(world: &World, ledger: &mut Ledger, edit: fn(&World, &mut GrantRecord)) {
+    match ledger.get_mut(&StateKey::Grant(world.grant_tag(PLACE))) {
+        Some(StateValue::Grant(record)) => edit(world, record),
+        _ => panic!("the world has a grant"),
+    }
+}
+
+/// What is said, and what breaks the world so that it is.
+type Row = (Denied, fn(&mut World));
+
+/// What breaks the request itself, or what it says about the chains.
+const REQUEST: &[Row] = &[
+    (Denied::OtherCustodian, |w| w.edit_terms = |_, t| t.custodian = MemberIndex::new(1)),
+    (Denied::NotJustNow, |w| w.edit_terms = |_, t| t.sent = NOW.plus_ms(REQUEST_SKEW_MS_MAX + 1)),
+    (Denied::NotJustNow, |w| w.edit_terms = |_, t| t.sent = TimeMs::new(NOW.get() - REQUEST_SKEW_MS_MAX - 1)),
+    (Denied::RequestSignature, |w| w.edit_terms = |_, t| t.one_time = other_key()),
+    (Denied::NoSuchPlace, |w| w.edit_terms = |_, t| t.access_index = 0),
+    (Denied::NoSuchPlace, |w| w.edit_terms = |_, t| t.access_index = 1025),
+    (Denied::NoSuchPlace, |w| w.edit_terms = |_, t| t.grant_index = 0),
+    (Denied::NoSuchPlace, |w| w.edit_terms = |_, t| t.grant_index = u16::MAX),
+    (Denied::AccessNotFinal, |w| w.edit_terms = |w, t| t.access_link = show(&w.lane.link(PLACE + 1))),
+    (Denied::NoGrant, |w| w.edit_terms = |w, t| t.grant_link = show(&w.patient.link(PLACE + 1))),
+    (Denied::OffLane, |w| w.edit_terms = |_, t| t.access_index = PLACE - 1),
+    (Denied::LaneGap, |w| w.edit_terms = |_, t| t.access_index = PLACE + 1),
+    (Denied::GrantGap, |w| w.edit_terms = |_, t| t.grant_index = PLACE + 1),
+    (Denied::GrantSealed, |w| w.edit_terms = |w, t| t.grant_body_key = ShareBytes(w.patient.body_key(1))),
+    (Denied::OtherReader, |w| {
+        w.edit_terms = |_, t| {
+            t.reader = KemSecretKey::from_seed(Secret::from_bytes([66; 32])).public_key();
+        }
+    }),
+    (Denied::ClassBeyondIntent, |w| w.edit_terms = |_, t| t.classes = both()),
+    (Denied::SpanBeyondIntent, |w| w.edit_terms = |_, t| t.span = span(199, 800)),
+    (Denied::SpanBeyondIntent, |w| w.edit_terms = |_, t| t.span = span(200, 801)),
+];
+
+/// What breaks the entries on the ledger.
+const LEDGER: &[Row] = &[
+    (Denied::AccessNotFinal, |w| {
+        w.edit_ledger = |w, l| drop(l.remove(&StateKey::Access(w.access_tag(PLACE))));
+    }),
+    (Denied::AccessNotFinal, |w| {
+        w.edit_ledger = |w, l| drop(l.insert(StateKey::Access(w.access_tag(PLACE)), StateValue::Tip(HEAD)));
+    }),
+    (Denied::LaneGap, |w| w.edit_ledger = |w, l| drop(l.remove(&StateKey::Access(w.access_tag(1))))),
+    (Denied::LaneGap, |w| w.edit_ledger = |w, l| drop(l.remove(&StateKey::Access(w.access_tag(2))))),
+    (Denied::GrantGap, |w| w.edit_ledger = |w, l| drop(l.remove(&StateKey::Grant(w.grant_tag(1))))),
+    (Denied::GrantGap, |w| w.edit_ledger = |w, l| drop(l.remove(&StateKey::Grant(w.grant_tag(2))))),
+    (Denied::NoGrant, |w| w.edit_ledger = |w, l| drop(l.remove(&StateKey::Grant(w.grant_tag(PLACE))))),
+    (Denied::OtherOneTime, |w| w.edit_ledger = |w, l| access(w, l, |_, a| a.one_time = other_key())),
+    (Denied::IntentSealed, |w| {
+        w.edit_ledger = |w, l| {
+            access(w, l, |w, a| a.body = sealed(&w.lane.link(1).body_key(), &encode(&w.signed_intent())));
+        }
+    }),
+    (Denied::IntentSealed, |w| {
+        w.edit_ledger = |w, l| {
+            access(w, l, |w, a| a.body = sealed(&w.lane.link(PLACE).body_key(), b"not an intent"));
+        }
+    }),
+    (Denied::IntentCommitment, |w| w.edit_ledger = |w, l| access(w, l, |_, a| a.commitment = Digest::ZERO)),
+    (Denied::IntentOneTime, |w| {
+        w.edit_ledger = |w, l| {
+            access(w, l, |w, a| {
+                let mut intent = w.signed_intent();
+                intent.terms.one_time = other_key();
+                a.commitment = access_commitment(&intent);
+                a.body = sealed(&w.lane.link(PLACE).body_key(), &encode(&intent));
+            });
+        }
+    }),
+    (Denied::GrantSealed, |w| {
+        w.edit_ledger =
+            |w, l| grant(w, l, |w, g| g.body = sealed(&w.patient.body_key(PLACE), b"not a grant"));
+    }),
+    (Denied::GrantCommitment, |w| w.edit_ledger = |w, l| grant(w, l, |_, g| g.commitment = Digest::ZERO)),
+    (Denied::GrantOneTime, |w| w.edit_ledger = |w, l| grant(w, l, |_, g| g.one_time = other_key())),
+    (Denied::GrantOneTime, |w| w.grant.one_time = other_key()),
+];
+
+/// What breaks the grant, the intent, the requester, or the time.
+const TERMS: &[Row] = &[
+    (Denied::AccessExpired, |w| at(w, SINCE.time.plus_ms(u64::from(ACCESS_VALID_MS_MAX)))),
+    (Denied::AccessExpired, |w| w.intent.valid_ms = 1_000),
+    (Denied::AccessExpired, |w| {
+        w.intent.valid_ms = u32::MAX;
+        at(w, SINCE.time.plus_ms(u64::from(ACCESS_VALID_MS_MAX)));
+    }),
+    (Denied::OtherGrant, |w| w.intent.grant = w.grant_tag(1)),
+    (Denied::OffLane, |w| w.grant.lane = seed(99).anchor()),
+    (Denied::RequesterUnknown, |w| w.identity = None),
+    (Denied::RequesterUnknown, |w| w.intent.requester = PartyId::new([0; 16])),
+    (Denied::RequesterNotPerson, |w| edit_identity(w, |i| i.kind = PartyKind::Gateway)),
+    (Denied::RequesterRevoked, |w| edit_identity(w, |i| i.standing = Standing::Revoked(HEAD))),
+    (Denied::RequesterOutsideValidity, |w| edit_identity(w, |i| i.validity = span(0, HEAD.time.get()))),
+    (Denied::RequesterOutsideValidity, |w| {
+        edit_identity(w, |i| i.validity = span(HEAD.time.get() + 1, u64::MAX));
+    }),
+    (Denied::IntentSignature, |w| w.intent_signer = other_signer()),
+    (Denied::IntentSignature, |w| edit_identity(w, |i| i.key = other_key())),
+    (Denied::OtherGrantee, |w| w.grant.grantee = WRITER),
+    (Denied::OtherGranteeKey, |w| w.grant.grantee_key = other_key()),
+    (Denied::ClassNotGranted, |w| w.intent.classes = both()),
+    (Denied::ClassNotGranted, |w| w.grant.classes = Classes::of(&[DataClass::Waveform]).unwrap()),
+    (Denied::SpanNotGranted, |w| w.intent.span = span(99, 800)),
+    (Denied::SpanNotGranted, |w| w.intent.span = span(200, 901)),
+    (Denied::PurposeNotGranted, |w| w.intent.purpose = Purpose::Research),
+    (Denied::GrantExpired, |w| w.grant.expires = HEAD.time),
+    (Denied::OtherReader, |w| w.intent.reader = Digest::ZERO),
+    (Denied::GrantRevoked, |w| {
+        w.standing = Standing::Revoked(Tip { height: Height::new(45), time: TimeMs::new(1) })
+    }),
+    (Denied::GrantRevoked, |w| w.standing = Standing::Revoked(SINCE)),
+    (Denied::GrantRevoked, |w| w.standing = Standing::Revoked(HEAD)),
+    (Denied::GrantRefused, |w| {
+        let tag = w.grant_tag(PLACE);
+        w.refusals.refuse(tag);
+    }),
+    (Denied::ViewStale, |w| {
+        w.now = HEAD.time.plus_ms(VIEW_STALE_MS + 1);
+        w.edit_terms = |w, t| t.sent = w.now;
+    }),
+    (Denied::ViewStale, |w| w.head.time = NOW.plus_ms(VIEW_STALE_MS + 1)),
+];
+
+fn edit_identity(world: &mut World, edit: fn(&mut salus_wire::state::IdentityRecord)) {
+    edit(world.identity.as_mut().unwrap());
+}
+
+fn at(world: &mut World, time: TimeMs) {
+    world.head.time = time;
+    world.now = time;
+    world.edit_terms = |w, t| t.sent = w.now;
+}
+
+fn check(table: &[Row]) {
+    for (row, (denied, violate)) in table.iter().enumerate() {
+        let mut world = World::new();
+        violate(&mut world);
+        let decided = match row_request(&world, *denied) {
+            Some(request) => world.decide_request(request, &world.ledger()),
+            None => world.decide(),
+        };
+        assert_eq!(decided.err(), Some(*denied), "row {row}");
+    }
+}
+
+/// A request that names another one-time key is signed with ours, or it would be somebody else's
+/// valid request.
+fn row_request(world: &World, denied: Denied) -> Option<salus_wire::release::ReleaseRequest> {
+    (denied == Denied::RequestSignature).then(|| signed(world.terms(), &world.one_time))
+}
+
+#[test]
+fn every_violated_clause_of_the_request_denies() {
+    check(REQUEST);
+}
+
+#[test]
+fn every_violated_clause_of_the_ledger_denies() {
+    check(LEDGER);
+}
+
+#[test]
+fn every_violated_clause_of_the_terms_denies() {
+    check(TERMS);
+}
+
+#[test]
+fn a_bad_signature_denies_before_anything_is_remembered() {
+    let world = World::new();
+    let mut desk = Desk::new(CHAIN, ME);
+    let mut request = world.request();
+    request.signature = Signature::from_bytes([0; 64]);
+    assert_eq!(desk.admit(request, NOW).err(), Some(Denied::RequestSignature));
+    assert!(desk.admit(world.request(), NOW).is_ok());
+    assert_eq!(desk.admit(world.request(), NOW).err(), Some(Denied::Replayed));
+}
+
+#[test]
+fn the_last_moment_of_every_time_still_holds() {
+    let mut world = World::new();
+    at(&mut world, SINCE.time.plus_ms(u64::from(ACCESS_VALID_MS_MAX) - 1));
+    assert!(world.decide().is_ok());
+    let mut world = World::new();
+    world.now = HEAD.time.plus_ms(VIEW_STALE_MS);
+    world.edit_terms = |w, t| t.sent = w.now;
+    assert!(world.decide().is_ok());
+    let mut world = World::new();
+    world.grant.expires = HEAD.time.plus_ms(1);
+    assert!(world.decide().is_ok());
+}
+
+#[test]
+fn the_second_view_may_not_be_older_nor_lack_an_entry() {
+    let mut world = World::new();
+    let ledger = world.ledger();
+    let opened =
+        |world: &World| world.open(&mut Desk::new(CHAIN, ME), world.request(), &ledger).ok().unwrap();
+    let first = opened(&world);
+    let view = world.view(vec![StateKey::Grant(world.grant_tag(PLACE))], &ledger).unwrap();
+    let denied = decide(first, &view, &world.refusals, NOW).err();
+    assert_eq!(denied, Some(Denied::ViewIncomplete));
+
+    let first = opened(&world);
+    world.head.height = Height::new(HEAD.height.get() - 1);
+    let view = world.view(first.reads(), &ledger).unwrap();
+    assert_eq!(decide(first, &view, &world.refusals, NOW).err(), Some(Denied::ViewStale));
+}
+
+#[test]
+fn a_view_that_lacks_an_entry_denies() {
+    let world = World::new();
+    let ledger = world.ledger();
+    let reads = Desk::new(CHAIN, ME).admit(world.request(), NOW).ok().unwrap().reads();
+    assert_eq!(reads.len(), 6);
+    for gone in 0..reads.len() {
+        let admitted = Desk::new(CHAIN, ME).admit(world.request(), NOW).ok().unwrap();
+        let mut keys = admitted.reads();
+        keys.remove(gone);
+        let view = world.view(keys, &ledger).unwrap();
+        assert_eq!(admitted.open(&view, NOW).err(), Some(Denied::ViewIncomplete));
+    }
+}
+
+#[test]
+fn what_was_walked_once_is_not_read_again() {
+    let world = World::new();
+    let mut desk = Desk::new(CHAIN, ME);
+    let opened = world.open(&mut desk, world.request(), &world.ledger()).ok().unwrap();
+    desk.learn(&opened);
+    let mut terms = world.terms();
+    terms.nonce = [1; 16];
+    let admitted = desk.admit(signed(terms, &world.one_time), NOW).ok().unwrap();
+    assert_eq!(admitted.reads().len(), 2);
+}
+
+fn permit() -> Permit {
+    World::new().decide().ok().unwrap()
+}
+
+#[test]
+fn a_permit_dies_with_a_refusal_or_with_time() {
+    let world = World::new();
+    let mut refusals = crate::Refusals::default();
+    assert!(permit().redeem(&refusals, NOW.plus_ms(PERMIT_MS_MAX)).is_ok());
+    let late = NOW.plus_ms(PERMIT_MS_MAX + 1);
+    assert_eq!(permit().redeem(&refusals, late).err(), Some(Denied::PermitSpent));
+    refusals.refuse(world.grant_tag(1));
+    assert!(permit().redeem(&refusals, NOW).is_ok());
+    refusals.refuse(world.grant_tag(PLACE));
+    assert_eq!(permit().redeem(&refusals, NOW).err(), Some(Denied::GrantRefused));
+    refusals.drop_settled(&[world.grant_tag(PLACE)]);
+    assert!(permit().redeem(&refusals, NOW).is_ok());
+}
+
+#[test]
+fn a_permit_opens_only_epochs_of_its_chain_writer_class_and_time() {
+    let world = World::new();
+    let header = EpochHeader {
+        epoch: EpochId::new([1; 16]),
+        writer: WRITER,
+        class: DataClass::Vitals,
+        span: span(799, 2_000),
+        grants: world.patient.anchor(),
+        threshold: 3,
+        share_hashes: List::empty(),
+        key_commitment: Digest::ZERO,
+    };
+    let redeemed = permit().redeem(&world.refusals, NOW).ok().unwrap();
+    assert!(redeemed.opens(&header));
+    assert!(!redeemed.opens(&EpochHeader { writer: READER, ..header.clone() }));
+    assert!(!redeemed.opens(&EpochHeader { class: DataClass::Waveform, ..header.clone() }));
+    assert!(!redeemed.opens(&EpochHeader { span: span(800, 2_000), ..header.clone() }));
+    assert!(!redeemed.opens(&EpochHeader { span: span(100, 200), ..header.clone() }));
+    assert!(!redeemed.opens(&EpochHeader { grants: seed(1).anchor(), ..header }));
+}
+
+#[test]
+fn every_denial_has_a_code_and_says_who_is_to_blame() {
+    assert_eq!(Denied::GrantRefused.code(), Code::GrantRevoked);
+    assert_eq!(Denied::ViewStale.code().blame(), salus_wire::Blame::Ours);
+    for (denied, _) in REQUEST.iter().chain(LEDGER).chain(TERMS) {
+        assert_ne!(denied.code(), Code::Internal);
+        assert!(!denied.to_string().ends_with('.'));
+    }
+}
