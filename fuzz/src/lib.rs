@@ -1,0 +1,19 @@
+//! Every parser of Salus behind one plain function that must never panic, and a way to feed it.
+//!
+//! A target takes bytes from nowhere in particular and holds the parser to its promise. It is run
+//! by `cargo xtask fuzz`, and on every test run with its corpus and a bounded number of mutations.
+//! To add one: a function in a room of its own, a row in [`TARGETS`], a door in `fuzz_targets/`
+//! with its `[[bin]]`, a folder in `corpus/` and a line in `tests/replay.rs`. The tests and
+//! `cargo xtask tidy` say what is missing.
+#![forbid(unsafe_code)]
+
+pub mod corpus;
+pub mod dice;
+pub mod mutate;
+pub mod replay;
+pub mod sample;
+pub mod targets;
+pub mod wire;
+
+pub use targets::{TARGETS, Target};
+pub use wire::wire_decode;

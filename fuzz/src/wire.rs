@@ -1,0 +1,74 @@
+//! Canonical decoding of everything that a peer, a disk or a file can hand us.
+//!
+//! The promise: bytes are either refused, or they are *the* encoding of the value they decode to.
+
+use crate::sample::{Sampler, sample};
+use borsh::{BorshDeserialize, BorshSerialize};
+use salus_wire::limits::{
+    BLOCK_BYTES_MAX, BODY_PLAIN_BYTES, DESCRIPTOR_BYTES, LEAF_BYTES_MAX, RPC_BYTES_MAX, TX_BYTES_MAX,
+};
+use salus_wire::receipt::Leaf;
+use salus_wire::release::{Deposit, EpochHeader, EpochShares, ReleaseRequest, Released};
+use salus_wire::rpc::{Fetch, Fetched, FinalBlock, Put, Request, Response};
+use salus_wire::state::CertifiedChain;
+use salus_wire::{
+    Block, Descriptor, Genesis, Grant, Header, Intent, Manifest, Receipt, StateKey, StateProof, StateValue,
+    Tx, decode, encode,
+};
+
+/// A type that travels.
+pub struct Shape {
+    /// What it is, for people.
+    pub name: &'static str,
+    /// Whether these bytes are a value of it; panics if they are not the only encoding of it.
+    pub accepts: fn(&[u8]) -> bool,
+    /// Some bytes that are a value of it.
+    pub sample: fn(&mut Sampler) -> Option<Vec<u8>>,
+}
+
+/// The types, by the byte that selects one. New ones go to the end, so that the corpus stays valid.
+pub const SHAPES: &[Shape] = &[
+    shape::<Tx, TX_BYTES_MAX>("tx"),
+    shape::<Block, BLOCK_BYTES_MAX>("block"),
+    shape::<Header, BLOCK_BYTES_MAX>("header"),
+    shape::<Request, RPC_BYTES_MAX>("request"),
+    shape::<Response, RPC_BYTES_MAX>("response"),
+    shape::<Put, RPC_BYTES_MAX>("put"),
+    shape::<Fetch, RPC_BYTES_MAX>("fetch"),
+    shape::<Fetched, RPC_BYTES_MAX>("fetched"),
+    shape::<FinalBlock, RPC_BYTES_MAX>("final_block"),
+    shape::<Manifest, RPC_BYTES_MAX>("manifest"),
+    shape::<Descriptor, DESCRIPTOR_BYTES>("descriptor"),
+    shape::<Leaf, { LEAF_BYTES_MAX + 1024 }>("leaf"),
+    shape::<Receipt, RPC_BYTES_MAX>("receipt"),
+    shape::<Grant, BODY_PLAIN_BYTES>("grant"),
+    shape::<Intent, BODY_PLAIN_BYTES>("intent"),
+    shape::<Deposit, RPC_BYTES_MAX>("deposit"),
+    shape::<EpochHeader, RPC_BYTES_MAX>("epoch_header"),
+    shape::<EpochShares, RPC_BYTES_MAX>("epoch_shares"),
+    shape::<ReleaseRequest, RPC_BYTES_MAX>("release_request"),
+    shape::<Released, RPC_BYTES_MAX>("released"),
+    shape::<Genesis, RPC_BYTES_MAX>("genesis"),
+    shape::<StateKey, RPC_BYTES_MAX>("state_key"),
+    shape::<StateValue, RPC_BYTES_MAX>("state_value"),
+    shape::<StateProof, RPC_BYTES_MAX>("state_proof"),
+    shape::<CertifiedChain, RPC_BYTES_MAX>("certified_chain"),
+];
+
+/// The first byte selects the type; the rest is decoded as one.
+pub fn wire_decode(data: &[u8]) {
+    let Some((selector, bytes)) = data.split_first() else { return };
+    if let Some(shape) = SHAPES.get(usize::from(*selector)) {
+        (shape.accepts)(bytes);
+    }
+}
+
+const fn shape<T: BorshSerialize + BorshDeserialize, const MAX: usize>(name: &'static str) -> Shape {
+    Shape { name, accepts: accepts::<T, MAX>, sample: sample::<T> }
+}
+
+fn accepts<T: BorshSerialize + BorshDeserialize, const MAX: usize>(bytes: &[u8]) -> bool {
+    let Ok(value) = decode::<T>(bytes, MAX) else { return false };
+    assert!(encode(&value) == bytes, "one value has two encodings");
+    true
+}
