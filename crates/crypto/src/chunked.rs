@@ -28,6 +28,14 @@ pub const fn sealed_len(plaintext_len: usize) -> usize {
 ///
 /// Precondition: `key` seals nothing else, ever; it is derived from bytes drawn for this message.
 /// The message is shorter than 2^32 chunks (256 TiB).
+///
+/// A second message under one key does not compile:
+/// ```compile_fail,E0382
+/// # use salus_crypto::{Secret, aead::AeadKey, chunked::seal_chunks};
+/// let key = AeadKey::new(Secret::from_bytes([0; 32]));
+/// seal_chunks(key, b"", b"first");
+/// seal_chunks(key, b"", b"second");
+/// ```
 pub fn seal_chunks(key: AeadKey, aad: &[u8], plaintext: &[u8]) -> Vec<u8> {
     let mut sealed = vec![0; sealed_len(plaintext.len())];
     let mut framing = Framing::new(aad);

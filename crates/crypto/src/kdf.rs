@@ -21,7 +21,7 @@ pub fn derive(ns: Namespace, ikm: &Secret<32>, salt: &[u8], info: &[&[u8]]) -> S
 }
 
 /// HMAC-SHA-256 under `key` of u8 length of `ns` ‖ `ns` ‖ parts in order: a label or salt that looks
-/// random to everybody without the key. The parts are framed as for [`derive`].
+/// random to everybody without the key. The parts are framed as for [`derive()`].
 pub fn prf(ns: Namespace, key: &Secret<32>, parts: &[&[u8]]) -> Digest {
     let mut context = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, key.expose()));
     for part in framed(ns, &[ns.len_byte()], parts) {

@@ -153,28 +153,6 @@ impl fmt::Debug for KemPublicKey {
     }
 }
 
-/// [`KemPublicKey::seal`], as a function.
-///
-/// # Errors
-/// As the method.
-pub fn seal(
-    key: &KemPublicKey,
-    info: &[u8],
-    aad: &[u8],
-    plaintext: &[u8],
-    rng: &mut impl CryptoRng,
-) -> Result<Sealed, CryptoError> {
-    key.seal(info, aad, plaintext, rng)
-}
-
-/// [`KemSecretKey::open`], as a function.
-///
-/// # Errors
-/// As the method.
-pub fn open(key: &KemSecretKey, info: &[u8], aad: &[u8], sealed: &Sealed) -> Result<Vec<u8>, OpenFailed> {
-    key.open(info, aad, sealed)
-}
-
 /// A message sealed to somebody: suite, encapsulated key, ciphertext.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, BorshSerialize, BorshDeserialize)]
 pub struct Sealed {

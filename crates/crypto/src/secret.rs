@@ -13,6 +13,12 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 use crate::error::CryptoError;
 
 /// `N` secret bytes. Only this crate reads them, but for [`Secret::danger_expose`].
+///
+/// A second copy does not compile:
+/// ```compile_fail,E0599
+/// let secret = salus_crypto::Secret::from_bytes([0; 32]);
+/// let second = secret.clone();
+/// ```
 #[derive(ZeroizeOnDrop)]
 pub struct Secret<const N: usize>(Box<[u8; N]>);
 
