@@ -69,9 +69,8 @@ impl Consortium {
     /// # Errors
     /// [`LinkError::ConsortiumSyntax`] naming an unknown or wrong entry, and as [`Consortium::new`].
     pub fn parse(text: &str) -> Result<Self, LinkError> {
-        let file: File = toml::from_str(text).map_err(|error| LinkError::ConsortiumSyntax {
-            what: error.message().to_owned(),
-        })?;
+        let file: File = toml::from_str(text)
+            .map_err(|error| LinkError::ConsortiumSyntax { what: error.message().to_owned() })?;
         let wrong = |what| LinkError::Consortium { what };
         let bytes = hex::decode(&file.genesis).map_err(|_| wrong("the genesis is not hexadecimal"))?;
         let genesis: Genesis =

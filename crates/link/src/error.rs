@@ -86,9 +86,10 @@ impl LinkError {
             | Self::UnknownMember { .. }
             | Self::Consortium { .. }
             | Self::ConsortiumSyntax { .. } => Code::ConfigInvalid,
-            Self::Unreachable { .. } | Self::BackingOff { .. } | Self::TimedOut { .. } | Self::Lost { .. } => {
-                Code::Unreachable
-            }
+            Self::Unreachable { .. }
+            | Self::BackingOff { .. }
+            | Self::TimedOut { .. }
+            | Self::Lost { .. } => Code::Unreachable,
             Self::TooLarge => Code::TooLarge,
         }
     }

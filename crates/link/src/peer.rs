@@ -301,7 +301,8 @@ async fn read_answers(
     while let Some(first) = first_byte(&mut reader).await? {
         heard.fetch_add(1, Ordering::Relaxed);
         let frame = read_rest(&mut reader, first, budget, FRAME_WITHIN).await?;
-        let response = salus_wire::decode::<Response>(&frame.body, RPC_BYTES_MAX).map_err(std::io::Error::other)?;
+        let response =
+            salus_wire::decode::<Response>(&frame.body, RPC_BYTES_MAX).map_err(std::io::Error::other)?;
         let waiting = lock(pending).as_mut().and_then(|pending| pending.remove(&frame.id));
         if let Some(waiting) = waiting {
             // A caller that gave up in this instant drops the answer, as if it had come late.

@@ -6,14 +6,14 @@
 
 use crate::error::LinkError;
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, date_time_ymd,
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
+    KeyPair, KeyUsagePurpose, date_time_ymd,
 };
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use salus_crypto::digest::Digest;
 use salus_wire::genesis::authority_fingerprint;
 use salus_wire::{DeviceId, MemberIndex, PartyId, TimeMs};
-use salus_crypto::digest::Digest;
 use std::fmt;
 use std::time::Duration;
 use x509_parser::prelude::{FromDer, X509Certificate};
@@ -339,7 +339,9 @@ mod tests {
         for (name, index) in [("member-0.salus", Some(0)), ("member-12.salus", Some(12))] {
             assert_eq!(parse_member_name(name), index.map(MemberIndex::new));
         }
-        for name in ["member-00.salus", "member-+1.salus", "member-.salus", "member-1", "x", "member-70000.salus"] {
+        for name in
+            ["member-00.salus", "member-+1.salus", "member-.salus", "member-1", "x", "member-70000.salus"]
+        {
             assert_eq!(parse_member_name(name), None, "{name}");
         }
     }

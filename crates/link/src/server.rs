@@ -6,9 +6,9 @@
 
 use crate::frame::{Budget, CallId, Frame, FrameError, first_byte, read_rest, write_frame};
 use crate::tls::{Incoming, PeerCert, ServerTls};
+use salus_wire::Code;
 use salus_wire::limits::RPC_BYTES_MAX;
 use salus_wire::rpc::{Refusal, Request, Response};
-use salus_wire::Code;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;

@@ -7,11 +7,11 @@ mod tests {
     use rustls::pki_types::pem::PemObject;
     use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
     use rustls::{ClientConfig, NamedGroup, RootCertStore};
-    use salus_link::frame::{CallId, Budget, first_byte, read_rest, write_frame};
+    use salus_link::frame::{Budget, CallId, first_byte, read_rest, write_frame};
     use salus_link::tls::TrustedAuthority;
     use salus_link::{
-        Authority, Caller, ClientTls, Credential, DeviceTls, Endpoint, Limits, LinkError, PeerCert, ServerTls, Subject,
-        serve,
+        Authority, Caller, ClientTls, Credential, DeviceTls, Endpoint, Limits, LinkError, PeerCert,
+        ServerTls, Subject, serve,
     };
     use salus_wire::rpc::{Refusal, Request, Response};
     use salus_wire::{Code, DeviceId, Height, MemberIndex, PartyId, TimeMs};
@@ -98,7 +98,11 @@ mod tests {
     }
 
     /// A TLS client of the test's own making, so that it can offer what Salus never would.
-    fn stranger(pki: &Pki, own: Option<&Credential>, group: &'static dyn rustls::crypto::SupportedKxGroup) -> TlsConnector {
+    fn stranger(
+        pki: &Pki,
+        own: Option<&Credential>,
+        group: &'static dyn rustls::crypto::SupportedKxGroup,
+    ) -> TlsConnector {
         let mut provider = default_provider();
         provider.kx_groups = vec![group];
         let mut roots = RootCertStore::empty();
@@ -154,7 +158,10 @@ mod tests {
         let (at, _server) = start(pki.node(0), Limits::default(), echo).await;
         let good = pki.issue(1, person());
         let hybrid = kx_group::X25519MLKEM768;
-        assert_eq!(is_served(&stranger(&pki, Some(&good), hybrid), at).await, Some(NamedGroup::X25519MLKEM768));
+        assert_eq!(
+            is_served(&stranger(&pki, Some(&good), hybrid), at).await,
+            Some(NamedGroup::X25519MLKEM768)
+        );
         let foreign = Pki::new().issue(0, person());
         let device = pki.issue(0, Subject::Device(DeviceId::new([1; 16])));
         let usurper = pki.issue(1, Subject::Member(MemberIndex::new(0)));
@@ -243,7 +250,8 @@ mod tests {
             ..Limits::default()
         };
         let (at, _server) = start(pki.node(0), limits, echo).await;
-        for garbage in [&b"GET / HTTP/1.1\r\n\r\n"[..], &[0; 4096], &[0xff; 70_000], b"\x16\x03\x01\xff\xff"] {
+        for garbage in [&b"GET / HTTP/1.1\r\n\r\n"[..], &[0; 4096], &[0xff; 70_000], b"\x16\x03\x01\xff\xff"]
+        {
             let mut stream = TcpStream::connect(at).await.unwrap();
             let _ = stream.write_all(garbage).await;
             let mut rest = Vec::new();
@@ -268,7 +276,8 @@ mod tests {
         let connector = stranger(&pki, Some(&own), kx_group::X25519MLKEM768);
         let name = ServerName::try_from("member-0.salus").unwrap();
         for garbage in [&[0xff; 64][..], &[0; 64], &[100, 0, 0, 0, 1]] {
-            let mut stream = connector.connect(name.clone(), TcpStream::connect(at).await.unwrap()).await.unwrap();
+            let mut stream =
+                connector.connect(name.clone(), TcpStream::connect(at).await.unwrap()).await.unwrap();
             stream.write_all(garbage).await.unwrap();
             stream.flush().await.unwrap();
             assert!(!matches!(first_byte(&mut stream).await, Ok(Some(_))));
