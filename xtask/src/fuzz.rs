@@ -46,6 +46,6 @@ fn with_coverage(root: &Path, target: &str, seconds: u32) -> Result<(), Failure>
 
 fn with_seed(root: &Path, target: &str, seconds: u32) -> Result<(), Failure> {
     let seconds = seconds.to_string();
-    let cargo = ["run", "--quiet", "--package", "salus-fuzz", "--"];
+    let cargo = ["run", "--quiet", "--package", "salus-fuzz", "--", "run"];
     run(root, "cargo", &[cargo.as_slice(), &["--seconds", &seconds, target]].concat())
 }
