@@ -7,10 +7,10 @@ use std::process::ExitStatus;
 /// Why a command ended without doing its work.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
-    /// The tree holds a folder or file that this user cannot read.
-    #[error("cannot read `{}`", path.display())]
+    /// The tree holds a folder or file that this user cannot read, or cannot write where it must.
+    #[error("cannot use `{}`", path.display())]
     Read {
-        /// What was to be read.
+        /// Which one.
         path: PathBuf,
         /// What the system said.
         source: io::Error,

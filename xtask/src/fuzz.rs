@@ -5,7 +5,11 @@
 use crate::failure::Failure;
 use crate::run::{answers, run};
 use crate::tidy::{targets, tree::Tree};
+use std::fs;
 use std::path::Path;
+
+/// Where cargo-fuzz builds, apart from everything else, and keeps what it finds.
+const OUTPUT: &str = "fuzz/target";
 
 /// Runs one target, or all, for `seconds` each.
 ///
@@ -38,10 +42,15 @@ fn install_cargo_fuzz(root: &Path) -> Result<bool, Failure> {
     Ok(true)
 }
 
+/// What the fuzzer finds interesting goes to a folder of its own; the corpus in the tree is only read.
 fn with_coverage(root: &Path, target: &str, seconds: u32) -> Result<(), Failure> {
+    let found = format!("{OUTPUT}/found/{target}");
+    let path = root.join(&found);
+    fs::create_dir_all(&path).map_err(|source| Failure::Read { path, source })?;
+    let corpus = format!("fuzz/corpus/{target}");
     let limit = format!("-max_total_time={seconds}");
-    let cargo = ["+nightly", "fuzz", "run", "--features", "libfuzzer", target, "--", &limit];
-    run(root, "cargo", &cargo)
+    let cargo = ["+nightly", "fuzz", "run", "--target-dir", OUTPUT, "--features", "libfuzzer"];
+    run(root, "cargo", &[cargo.as_slice(), &[target, &found, &corpus, "--", &limit]].concat())
 }
 
 fn with_seed(root: &Path, target: &str, seconds: u32) -> Result<(), Failure> {
