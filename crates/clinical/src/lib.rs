@@ -1,0 +1,31 @@
+//! Clinical formats in and out: the frame a device signs, the readings within, and how many of them
+//! lie in a segment.
+//!
+//! Promises that what it accepts has one meaning and one encoding, that numbers stay exact decimals
+//! and integers, that a segment gives back the very bytes that devices signed, and that nothing is
+//! written out for people but a [`Verified`](salus_proof::Verified) [`Sample`] (INV-6). Refuses to
+//! guess: an unknown kind, unit, field or byte is a [`Reject`] with a code. It knows no network, no
+//! disk and no clock.
+//!
+//! The rooms, in reading order: [`decimal`] keeps numbers exact; [`kind`] lists what can be
+//! observed; [`reading`] is one observation; [`frame`] is a reading as its device signs it;
+//! [`segment`] packs many frames; [`render`] writes verified readings. `spec/frame.md` and
+//! `spec/segment.md` say the same to a stranger.
+#![forbid(unsafe_code)]
+
+pub mod decimal;
+pub mod frame;
+pub mod kind;
+pub mod reading;
+pub mod render;
+pub mod segment;
+
+mod column;
+mod error;
+mod senml;
+
+pub use decimal::Decimal;
+pub use error::{Reject, SegmentFault};
+pub use frame::Frame;
+pub use kind::Kind;
+pub use reading::{Rate, Reading, Sample, Value, Waveform};
