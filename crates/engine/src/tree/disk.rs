@@ -1,0 +1,129 @@
+//! The state on disk: nomt, tuned for a node of a few dozen megabytes.
+//!
+//! Promises durability at [`StateTree::commit`] and recovery after a kill at any moment, which are
+//! nomt's own (a write-ahead log, then one meta page). Refuses to know anything that
+//! [`super::StateTree`] does not say. nomt blocks, so its caller keeps it on a thread of its own.
+
+use super::{StateError, StateTree, VALUE_BYTES_MAX};
+use nomt::hasher::Sha2Hasher;
+use nomt::proof::{PathProof, PathProofTerminal};
+use nomt::{IoUringPermission, KeyReadWrite, Nomt, Options, Overlay, Session, SessionParams};
+use salus_crypto::digest::Digest;
+use salus_wire::{List, ProvenItem, StateKey, StateValue, Terminal, decode, encode};
+use std::path::Path;
+
+/// Pages of 4 KiB in the hash table of a new database. The file is sparse; one page holds six
+/// levels of the trie, so this is room for several million entries before it must be grown.
+const PAGES: u32 = 1 << 18;
+/// Mebibytes of trie pages kept in memory beside the upper levels.
+const PAGE_CACHE_MIB: usize = 8;
+/// Mebibytes of value pages kept in memory.
+const LEAF_CACHE_MIB: usize = 8;
+/// Levels of trie pages that never leave memory: one, at most 256 KiB.
+const PINNED_LEVELS: usize = 1;
+/// Threads that talk to io_uring; the engine reads and writes from one thread.
+const IO_WORKERS: usize = 1;
+
+/// The state tree on disk.
+pub struct DiskTree {
+    nomt: Nomt<Sha2Hasher>,
+}
+
+impl DiskTree {
+    /// Opens the database in `path`, or makes an empty one there. One process at a time.
+    ///
+    /// # Errors
+    /// [`StateError::NoIoUring`], or [`StateError::Open`] when the folder cannot be used.
+    pub fn open(path: &Path) -> Result<Self, StateError> {
+        if !matches!(nomt::check_iou_permissions(), IoUringPermission::Allowed) {
+            return Err(StateError::NoIoUring);
+        }
+        let mut options = Options::new();
+        options.path(path);
+        options.hashtable_buckets(PAGES);
+        options.preallocate_ht(false);
+        options.page_cache_size(PAGE_CACHE_MIB);
+        options.leaf_cache_size(LEAF_CACHE_MIB);
+        options.page_cache_upper_levels(PINNED_LEVELS);
+        options.io_workers(IO_WORKERS);
+        options.commit_concurrency(1);
+        let nomt = Nomt::open(options)
+            .map_err(|error| StateError::Open { path: path.to_owned(), source: error.into() })?;
+        Ok(Self { nomt })
+    }
+
+    /// Whether nothing was ever committed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.nomt.is_empty()
+    }
+
+    fn session(&self, lineage: &[&Overlay]) -> Result<Session<Sha2Hasher>, StateError> {
+        let params =
+            SessionParams::default().overlay(lineage.iter().copied()).map_err(|_| StateError::Uprooted)?;
+        Ok(self.nomt.begin_session(params))
+    }
+}
+
+impl StateTree for DiskTree {
+    type Branch = Overlay;
+
+    fn root(&self) -> Digest {
+        Digest::from_bytes(self.nomt.root().into_inner())
+    }
+
+    fn read(&self, lineage: &[&Overlay], keys: &[StateKey]) -> Result<Vec<Option<StateValue>>, StateError> {
+        let session = self.session(lineage)?;
+        keys.iter().map(|key| read_one(&session, key)).collect()
+    }
+
+    fn extend(
+        &self,
+        lineage: &[&Overlay],
+        changes: &[(StateKey, StateValue)],
+    ) -> Result<(Digest, Overlay), StateError> {
+        let mut writes: Vec<_> = changes
+            .iter()
+            .map(|(key, value)| (*key.path().as_bytes(), KeyReadWrite::Write(Some(encode(value)))))
+            .collect();
+        writes.sort_unstable_by_key(|(path, _)| *path);
+        let finished = self.session(lineage)?.finish(writes).map_err(failed)?;
+        let root = Digest::from_bytes(finished.root().into_inner());
+        Ok((root, finished.into_overlay()))
+    }
+
+    fn commit(&mut self, branch: Overlay) -> Result<(), StateError> {
+        branch.commit(&self.nomt).map_err(failed)
+    }
+
+    fn prove(&self, keys: &[StateKey]) -> Result<Vec<ProvenItem>, StateError> {
+        let session = self.session(&[])?;
+        keys.iter()
+            .map(|key| {
+                let proof = session.prove(*key.path().as_bytes()).map_err(failed)?;
+                item(*key, read_one(&session, key)?, proof)
+            })
+            .collect()
+    }
+}
+
+fn read_one(session: &Session<Sha2Hasher>, key: &StateKey) -> Result<Option<StateValue>, StateError> {
+    let bytes = session.read(*key.path().as_bytes()).map_err(failed)?;
+    Ok(bytes.map(|bytes| decode(&bytes, VALUE_BYTES_MAX)).transpose()?)
+}
+
+fn item(key: StateKey, value: Option<StateValue>, proof: PathProof) -> Result<ProvenItem, StateError> {
+    let terminal = match proof.terminal {
+        PathProofTerminal::Terminator(_) => Terminal::Empty,
+        PathProofTerminal::Leaf(leaf) => Terminal::Leaf {
+            path: Digest::from_bytes(leaf.key_path),
+            value: Digest::from_bytes(leaf.value_hash),
+        },
+    };
+    let siblings = proof.siblings.into_iter().map(Digest::from_bytes).collect();
+    Ok(ProvenItem { key, value, terminal, siblings: List::new(siblings)? })
+}
+
+fn failed(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> StateError {
+    StateError::Failed(error.into())
+}

@@ -1,0 +1,130 @@
+//! The two trees against each other, and the proofs against nomt's own verifier.
+
+use super::*;
+use proptest::prelude::*;
+use salus_wire::state::{AnchorRecord, Tip};
+use salus_wire::{BatchNumber, Height, PartyId, Terminal, TimeMs, encode};
+
+fn key(n: u8) -> StateKey {
+    StateKey::Anchor(PartyId::new([n % 3; 16]), BatchNumber::new(u64::from(n)))
+}
+
+fn value(n: u8) -> StateValue {
+    let since = Tip { height: Height::new(u64::from(n)), time: TimeMs::new(7) };
+    StateValue::Anchor(AnchorRecord { root: Digest::from_bytes([n; 32]), since })
+}
+
+/// One block's changes, as a list of small numbers: key and value by number, last write wins.
+fn changes(block: &[(u8, u8)]) -> Vec<(StateKey, StateValue)> {
+    let mut last = std::collections::BTreeMap::new();
+    last.extend(block.iter().map(|(k, v)| (key(*k), value(*v))));
+    last.into_iter().collect()
+}
+
+/// Checks a proof with the hash rules alone: the terminal folded with the siblings gives the root.
+fn holds(root: Digest, item: &ProvenItem) -> bool {
+    use nomt_core::hasher::{NodeHasher, Sha2Hasher, ValueHasher};
+    use nomt_core::trie::{InternalData, LeafData, TERMINATOR};
+    let path = item.key.path();
+    let mut node = match item.terminal {
+        Terminal::Empty => TERMINATOR,
+        Terminal::Leaf { path, value } => {
+            Sha2Hasher::hash_leaf(&LeafData { key_path: *path.as_bytes(), value_hash: *value.as_bytes() })
+        }
+    };
+    for (depth, sibling) in item.siblings.iter().enumerate().rev() {
+        let right = path.as_bytes()[depth / 8] >> (7 - depth % 8) & 1 == 1;
+        let sibling = *sibling.as_bytes();
+        let (left, right) = if right { (sibling, node) } else { (node, sibling) };
+        node = Sha2Hasher::hash_internal(&InternalData { left, right });
+    }
+    let meant = match (&item.value, item.terminal) {
+        (Some(present), Terminal::Leaf { path: at, value }) => {
+            at == path && *value.as_bytes() == Sha2Hasher::hash_value(&encode(present))
+        }
+        (Some(_), Terminal::Empty) => false,
+        (None, Terminal::Leaf { path: at, .. }) => at != path,
+        (None, Terminal::Empty) => true,
+    };
+    meant && Digest::from_bytes(node) == root
+}
+
+#[test]
+fn an_empty_tree_proves_absence() {
+    let tree = MemoryTree::default();
+    assert_eq!(tree.root(), Digest::ZERO);
+    assert!(tree.prove(&[key(1)]).unwrap().iter().all(|item| holds(tree.root(), item)));
+}
+
+#[test]
+fn the_root_does_not_depend_on_the_order_of_writing() {
+    let blocks: Vec<(u8, u8)> = (0..40).map(|n| (n, n)).collect();
+    let tree = MemoryTree::default();
+    let (together, _) = tree.extend(&[], &changes(&blocks)).unwrap();
+    let mut one_by_one = MemoryTree::default();
+    for entry in blocks.iter().rev() {
+        let (_, branch) = one_by_one.extend(&[], &changes(&[*entry])).unwrap();
+        one_by_one.commit(branch).unwrap();
+    }
+    assert_eq!(one_by_one.root(), together);
+}
+
+#[test]
+fn a_branch_that_lost_its_base_is_refused() {
+    let mut tree = MemoryTree::default();
+    let (_, winner) = tree.extend(&[], &changes(&[(1, 1)])).unwrap();
+    let (_, loser) = tree.extend(&[], &changes(&[(2, 2)])).unwrap();
+    tree.commit(winner).unwrap();
+    assert!(matches!(tree.commit(loser), Err(StateError::Uprooted)));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+
+    /// Blocks committed, then a lineage of three branches above them: the trees agree everywhere.
+    #[test]
+    fn disk_and_memory_agree(
+        committed in prop::collection::vec(prop::collection::vec((0u8..60, any::<u8>()), 0..12), 1..6),
+        pending in prop::collection::vec(prop::collection::vec((0u8..60, any::<u8>()), 0..12), 3),
+    ) {
+        let dir = tempfile::tempdir().unwrap();
+        let mut disk = DiskTree::open(&dir.path().join("state")).unwrap();
+        let mut memory = MemoryTree::default();
+        for block in &committed {
+            let (disk_root, on_disk) = disk.extend(&[], &changes(block)).unwrap();
+            let (root, in_memory) = memory.extend(&[], &changes(block)).unwrap();
+            prop_assert_eq!(disk_root, root);
+            disk.commit(on_disk).unwrap();
+            memory.commit(in_memory).unwrap();
+            prop_assert_eq!(disk.root(), memory.root());
+        }
+        let keys: Vec<StateKey> = (0..60).map(key).collect();
+        let (proven, expected) = (disk.prove(&keys).unwrap(), memory.prove(&keys).unwrap());
+        prop_assert_eq!(&proven, &expected);
+        prop_assert!(proven.iter().all(|item| holds(disk.root(), item)));
+
+        let (mut on_disk, mut in_memory) = (Vec::new(), Vec::new());
+        for block in &pending {
+            let lineage: Vec<_> = on_disk.iter().rev().collect();
+            let (disk_root, branch) = disk.extend(&lineage, &changes(block)).unwrap();
+            drop(lineage);
+            on_disk.push(branch);
+            let lineage: Vec<_> = in_memory.iter().rev().collect();
+            let (root, branch) = memory.extend(&lineage, &changes(block)).unwrap();
+            drop(lineage);
+            in_memory.push(branch);
+            prop_assert_eq!(disk_root, root);
+            let lineages = (on_disk.iter().rev().collect::<Vec<_>>(), in_memory.iter().rev().collect::<Vec<_>>());
+            prop_assert_eq!(disk.read(&lineages.0, &keys).unwrap(), memory.read(&lineages.1, &keys).unwrap());
+        }
+        for (on_disk, in_memory) in on_disk.into_iter().zip(in_memory) {
+            disk.commit(on_disk).unwrap();
+            memory.commit(in_memory).unwrap();
+            prop_assert_eq!(disk.root(), memory.root());
+        }
+        let root = disk.root();
+        drop(disk);
+        let reopened = DiskTree::open(&dir.path().join("state")).unwrap();
+        prop_assert_eq!(reopened.root(), root);
+    }
+}
