@@ -1,16 +1,13 @@
 //! The corpus on disk: a folder for each target, a file for each input.
 
 use crate::mutate::INPUT_BYTES_MAX;
-use crate::sample::Sampler;
-use crate::wire::SHAPES;
+use crate::targets::TARGETS;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 /// Files of one folder that are read.
 pub const FILES_MAX: usize = 10_000;
-/// Samples of each type that [`seed_wire_decode`] writes.
-const SAMPLES: u64 = 3;
 
 /// The folder of a target's inputs.
 #[must_use]
@@ -50,19 +47,17 @@ pub fn keep_artifact(target: &str, seed: u64, input: &[u8]) -> io::Result<PathBu
     Ok(path)
 }
 
-/// Writes valid inputs of every wire type, over those of an older format. Gives their number.
+/// Writes every target's seeds, over those of an older format. Gives their number.
 ///
 /// # Errors
-/// What the system says of the folder or a file.
-pub fn seed_wire_decode() -> io::Result<usize> {
-    let folder = folder("wire_decode");
-    fs::create_dir_all(&folder)?;
+/// What the system says of a folder or a file.
+pub fn write_seeds() -> io::Result<usize> {
     let mut written = 0;
-    for (selector, shape) in (0_u8..).zip(SHAPES) {
-        for number in 0..SAMPLES {
-            let Some(sample) = (shape.sample)(&mut Sampler::new(number)) else { continue };
-            let input = [&[selector], sample.as_slice()].concat();
-            fs::write(folder.join(format!("{}-{number}", shape.name)), input)?;
+    for target in TARGETS {
+        let folder = folder(target.name);
+        fs::create_dir_all(&folder)?;
+        for seed in (target.seeds)() {
+            fs::write(folder.join(seed.name), seed.input)?;
             written += 1;
         }
     }

@@ -2,18 +2,20 @@
 //!
 //! A target takes bytes from nowhere in particular and holds the parser to its promise. It is run
 //! by `cargo xtask fuzz`, and on every test run with its corpus and a bounded number of mutations.
-//! To add one: a function in a room of its own, a row in [`TARGETS`], a door in `fuzz_targets/`
-//! with its `[[bin]]`, a folder in `corpus/` and a line in `tests/replay.rs`. The tests and
-//! `cargo xtask tidy` say what is missing.
+//! To add one: a function and its seeds in a room of its own, a row in [`TARGETS`], a door in
+//! `fuzz_targets/` with its `[[bin]]`, a test in `tests/replay.rs`; then
+//! `cargo run --package salus-fuzz -- seed`. The tests and `cargo xtask tidy` say what is missing.
 #![forbid(unsafe_code)]
 
 pub mod corpus;
 pub mod dice;
 pub mod mutate;
+pub mod proof;
 pub mod replay;
 pub mod sample;
 pub mod targets;
 pub mod wire;
 
-pub use targets::{TARGETS, Target};
+pub use proof::{proof_certificate, proof_policy, proof_receipt};
+pub use targets::{Seed, TARGETS, Target};
 pub use wire::wire_decode;

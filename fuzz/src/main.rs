@@ -37,7 +37,7 @@ enum Command {
         /// The input.
         file: PathBuf,
     },
-    /// Write valid inputs of every wire type into the corpus, after the format has changed.
+    /// Write every target's seeds into the corpus, after a format has changed.
     Seed,
 }
 
@@ -63,7 +63,7 @@ fn dispatch(command: Command) -> Result<(), Box<dyn Error>> {
         }
         Command::Once { target, file } => Ok(once(named(&target)?, &fs::read(file)?)?),
         Command::Seed => {
-            println!("{} inputs written", corpus::seed_wire_decode()?);
+            println!("{} inputs written", corpus::write_seeds()?);
             Ok(())
         }
     }

@@ -59,7 +59,7 @@ mod tests {
 
     #[test]
     fn the_input_that_breaks_a_target_is_given_back() {
-        let target = Target { name: "fussy", run: fussy };
+        let target = Target { name: "fussy", run: fussy, seeds: Vec::new };
         let broken = replay(target, &[vec![1; 8]], 5, |runs| runs < 10_000).expect_err("bits flip");
         assert!(once(target, &broken.input).is_err());
         assert_eq!(broken.target, "fussy");
@@ -67,7 +67,7 @@ mod tests {
 
     #[test]
     fn runs_are_counted_and_bounded() {
-        let target = Target { name: "patient", run: |_| () };
+        let target = Target { name: "patient", run: |_| (), seeds: Vec::new };
         let corpus = [vec![1], vec![2], vec![3]];
         assert_eq!(replay(target, &corpus, 5, |runs| runs < 100).expect("it never panics"), 100);
         assert_eq!(replay(target, &corpus, 5, |_| false).expect("it never panics"), 3);

@@ -1,5 +1,7 @@
 //! The list of targets. A name here is also the name of a corpus folder and of a cargo-fuzz target.
 
+use crate::{proof, wire};
+
 /// One parser under fire.
 #[derive(Clone, Copy)]
 pub struct Target {
@@ -7,10 +9,34 @@ pub struct Target {
     pub name: &'static str,
     /// Feeds it one input. It panics when the parser breaks its promise.
     pub run: fn(&[u8]),
+    /// Makes input to start from, good and nearly good. `salus-fuzz seed` writes it to the corpus.
+    pub seeds: fn() -> Vec<Seed>,
+}
+
+/// One input to start from.
+#[derive(Clone, Debug)]
+pub struct Seed {
+    /// Its file in the corpus.
+    pub name: String,
+    /// Its bytes.
+    pub input: Vec<u8>,
+}
+
+impl Seed {
+    /// An input under a name.
+    #[must_use]
+    pub fn new(name: &str, input: Vec<u8>) -> Self {
+        Self { name: name.to_owned(), input }
+    }
 }
 
 /// All of them.
-pub const TARGETS: &[Target] = &[Target { name: "wire_decode", run: crate::wire_decode }];
+pub const TARGETS: &[Target] = &[
+    Target { name: "wire_decode", run: wire::wire_decode, seeds: wire::seeds },
+    Target { name: "proof_certificate", run: proof::proof_certificate, seeds: proof::certificate_seeds },
+    Target { name: "proof_policy", run: proof::proof_policy, seeds: proof::policy_seeds },
+    Target { name: "proof_receipt", run: proof::proof_receipt, seeds: proof::receipt_seeds },
+];
 
 impl Target {
     /// The target of that name.

@@ -3,6 +3,7 @@
 //! The promise: bytes are either refused, or they are *the* encoding of the value they decode to.
 
 use crate::sample::{Sampler, sample};
+use crate::targets::Seed;
 use borsh::{BorshDeserialize, BorshSerialize};
 use salus_wire::limits::{
     BLOCK_BYTES_MAX, BODY_PLAIN_BYTES, DESCRIPTOR_BYTES, LEAF_BYTES_MAX, RPC_BYTES_MAX, TX_BYTES_MAX,
@@ -15,6 +16,9 @@ use salus_wire::{
     Block, Descriptor, Genesis, Grant, Header, Intent, Manifest, Receipt, StateKey, StateProof, StateValue,
     Tx, decode, encode,
 };
+
+/// Seeds of each type.
+const SAMPLES: u64 = 3;
 
 /// A type that travels.
 pub struct Shape {
@@ -61,6 +65,21 @@ pub fn wire_decode(data: &[u8]) {
     if let Some(shape) = SHAPES.get(usize::from(*selector)) {
         (shape.accepts)(bytes);
     }
+}
+
+/// Some values of every type.
+#[must_use]
+pub fn seeds() -> Vec<Seed> {
+    let mut seeds = Vec::new();
+    for (selector, shape) in (0_u8..).zip(SHAPES) {
+        for number in 0..SAMPLES {
+            if let Some(sample) = (shape.sample)(&mut Sampler::new(number)) {
+                let input = [&[selector], sample.as_slice()].concat();
+                seeds.push(Seed::new(&format!("{}-{number}", shape.name), input));
+            }
+        }
+    }
+    seeds
 }
 
 const fn shape<T: BorshSerialize + BorshDeserialize, const MAX: usize>(name: &'static str) -> Shape {

@@ -29,6 +29,21 @@ fn wire_decode() {
 }
 
 #[test]
+fn proof_certificate() {
+    check("proof_certificate");
+}
+
+#[test]
+fn proof_policy() {
+    check("proof_policy");
+}
+
+#[test]
+fn proof_receipt() {
+    check("proof_receipt");
+}
+
+#[test]
 fn every_target_has_a_door_and_a_manifest_entry() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let doors: BTreeSet<String> = fs::read_dir(root.join("fuzz_targets"))
