@@ -1,0 +1,223 @@
+//! The thin driver: runs the step machines over real links, with the clock and entropy of this
+//! process. No decision is made here that a machine could make.
+
+use crate::ask::{Answer, Ask, Silence, Told, What};
+use crate::error::ClientError;
+use crate::grant::GrantFile;
+use crate::listing::{AccessList, Lister};
+use crate::read::{ReadPlan, ReadResult, Reader};
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use rand::SeedableRng;
+use rand::rngs::{StdRng, SysRng};
+use salus_crypto::chain::ChainSeed;
+use salus_link::Caller;
+use salus_proof::TrustPolicy;
+use salus_wire::ids::{AccessTag, MemberIndex, TimeMs};
+use salus_wire::rpc::{Committed, FinalBlock, Request, Response, Status, Values};
+use salus_wire::{Code, Height, List, StateKey, StateProof, Tx};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// For a transaction to become final, dead leaders included.
+const SUBMIT_WITHIN: Duration = Duration::from_secs(30);
+/// For anything else. A custodian or store slower than this counts as silent.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+/// Tags of a lane asked for at once.
+const TAGS_AT_ONCE: usize = 64;
+/// Times a busy member is asked again.
+const BUSY_RETRIES_MAX: u32 = 20;
+
+/// A consortium as a client sees it.
+#[derive(Clone)]
+pub struct Consortium {
+    caller: Caller,
+    members: u16,
+}
+
+impl Consortium {
+    /// A client of the members that `caller` knows.
+    #[must_use]
+    pub fn new(caller: Caller) -> Self {
+        let members = u16::try_from(caller.peers().count()).unwrap_or(u16::MAX).max(1);
+        Self { caller, members }
+    }
+
+    /// Orders a transaction, asking `home` first and the others when it cannot be reached. Every
+    /// transaction names a key that only one may write, so asking twice cannot order it twice; if
+    /// an answer was lost, "already exists" from the next member means that ours is the one.
+    pub async fn submit(&self, tx: &Tx, home: MemberIndex) -> Result<Committed, ClientError> {
+        let mut lost = false;
+        for turn in 0..self.members {
+            let to = MemberIndex::new(home.get().wrapping_add(turn) % self.members);
+            match self.answer(to, What::Submit(Box::new(tx.clone()))).await {
+                Ok(Answer::Committed(committed)) => return Ok(committed),
+                Err(Silence::Refused(refusal)) if lost && is_ours_already(refusal.code) => {
+                    let at = self.status(to).await?.head;
+                    return Ok(Committed { at, outcome: salus_wire::Outcome::Applied });
+                }
+                Err(Silence::Refused(refusal)) if refusal.code.blame() == salus_wire::Blame::Caller => {
+                    return Err(ClientError::Refused { code: refusal.code });
+                }
+                _ => lost = true,
+            }
+        }
+        Err(ClientError::Unreachable)
+    }
+
+    /// State entries at the head of the first member that answers, unproven.
+    pub async fn values(&self, keys: Vec<StateKey>, home: MemberIndex) -> Result<Values, ClientError> {
+        for turn in 0..self.members {
+            let to = MemberIndex::new(home.get().wrapping_add(turn) % self.members);
+            if let Ok(Answer::Values(values)) = self.answer(to, What::Read(keys.clone())).await {
+                return Ok(values);
+            }
+        }
+        Err(ClientError::Unreachable)
+    }
+
+    /// The first tag of a grant's lane that one member does not show as taken, from 1. A wrong
+    /// answer costs a retry and nothing else: the ledger decides who has a tag.
+    pub async fn next_tag(&self, grant: &GrantFile, home: MemberIndex) -> Result<u16, ClientError> {
+        let lane = grant.lane();
+        let tags = lane.tags();
+        let mut first = 1_u16;
+        for stride in tags.chunks(TAGS_AT_ONCE) {
+            let keys: Vec<StateKey> = stride.iter().map(|tag| StateKey::Access(AccessTag(*tag))).collect();
+            let values = self.values(keys, home).await?;
+            let taken = values.values.iter().take_while(|value| value.is_some()).count();
+            first = first.saturating_add(u16::try_from(taken).unwrap_or(u16::MAX));
+            if taken < stride.len() {
+                return Ok(first);
+            }
+        }
+        Err(ClientError::ChainUsedUp)
+    }
+
+    /// A proof of state entries and absences from the first member that answers. Unverified: the
+    /// caller holds it against a trust policy.
+    pub async fn prove(&self, keys: Vec<StateKey>, home: MemberIndex) -> Result<StateProof, ClientError> {
+        for turn in 0..self.members {
+            let to = MemberIndex::new(home.get().wrapping_add(turn) % self.members);
+            if let Ok(Answer::Proof(proof)) = self.answer(to, What::Prove(keys.clone())).await {
+                return Ok(*proof);
+            }
+        }
+        Err(ClientError::Unreachable)
+    }
+
+    /// How one member is.
+    pub async fn status(&self, member: MemberIndex) -> Result<Status, ClientError> {
+        match self.call(member, &Request::Status, ANSWER_WITHIN).await {
+            Ok(Response::Status(status)) => Ok(status),
+            Ok(Response::Refused(refusal)) => Err(ClientError::Refused { code: refusal.code }),
+            _ => Err(ClientError::Unreachable),
+        }
+    }
+
+    /// Final blocks above a height, as one member has them.
+    pub async fn follow(&self, member: MemberIndex, above: Height) -> Result<Vec<FinalBlock>, ClientError> {
+        match self.call(member, &Request::Follow(above), ANSWER_WITHIN).await {
+            Ok(Response::Blocks(blocks)) => Ok(blocks.into_vec()),
+            Ok(Response::Refused(refusal)) => Err(ClientError::Refused { code: refusal.code }),
+            _ => Err(ClientError::Unreachable),
+        }
+    }
+
+    /// Reads under a grant.
+    pub async fn read(&self, plan: ReadPlan) -> Result<ReadResult, ClientError> {
+        let mut rng = entropy()?;
+        let (mut reader, asks) = Reader::start(plan, &mut rng)?;
+        let mut waiting = FuturesUnordered::new();
+        waiting.extend(asks.into_iter().map(|ask| self.told(ask)));
+        while let Some(told) = waiting.next().await {
+            let asks = reader.step(told, now(), &mut rng);
+            if reader.is_done() {
+                break;
+            }
+            waiting.extend(asks.into_iter().map(|ask| self.told(ask)));
+        }
+        reader.finish().unwrap_or(Err(ClientError::Unreachable))
+    }
+
+    /// Lists a patient's grants and accesses, complete as of a height.
+    pub async fn list(
+        &self,
+        policy: TrustPolicy,
+        home: MemberIndex,
+        seed: ChainSeed,
+    ) -> Result<AccessList, ClientError> {
+        let (mut lister, mut asks) = Lister::start(policy, self.members, home, seed);
+        while let Some(ask) = asks.pop() {
+            let told = self.told(ask).await;
+            asks = lister.step(told);
+        }
+        lister.finish().unwrap_or(Err(ClientError::Unreachable))
+    }
+
+    async fn told(&self, ask: Ask) -> Told {
+        let Ask { id, to, what } = ask;
+        Told { id, from: to, what: self.answer(to, what).await }
+    }
+
+    async fn answer(&self, to: MemberIndex, what: What) -> Result<Answer, Silence> {
+        let within = if matches!(what, What::Submit(_)) { SUBMIT_WITHIN } else { ANSWER_WITHIN };
+        let request = request(what).ok_or(Silence::Unreachable)?;
+        for _ in 0..BUSY_RETRIES_MAX {
+            match self.call(to, &request, within).await {
+                Ok(Response::Refused(refusal)) if refusal.retry_after_ms > 0 => {
+                    tokio::time::sleep(Duration::from_millis(u64::from(refusal.retry_after_ms))).await;
+                }
+                Ok(response) => return answer(response),
+                Err(_) => return Err(Silence::Unreachable),
+            }
+        }
+        Err(Silence::Unreachable)
+    }
+
+    async fn call(
+        &self,
+        to: MemberIndex,
+        request: &Request,
+        within: Duration,
+    ) -> Result<Response, salus_link::LinkError> {
+        self.caller.peer(to)?.call(request, within).await
+    }
+}
+
+/// The wall clock of this process.
+#[must_use]
+pub fn now() -> TimeMs {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    TimeMs::new(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// A generator seeded by the operating system.
+pub fn entropy() -> Result<StdRng, ClientError> {
+    StdRng::try_from_rng(&mut SysRng).map_err(|_| ClientError::Refused { code: Code::Internal })
+}
+
+fn is_ours_already(code: Code) -> bool {
+    matches!(code, Code::AlreadyExists | Code::Revoked)
+}
+
+fn request(what: What) -> Option<Request> {
+    Some(match what {
+        What::Submit(tx) => Request::Submit(tx),
+        What::Release(release) => Request::Release(release),
+        What::Fetch(fetch) => Request::Fetch(fetch),
+        What::Read(keys) => Request::Read(List::new(keys).ok()?),
+        What::Prove(keys) => Request::Prove(List::new(keys).ok()?),
+    })
+}
+
+fn answer(response: Response) -> Result<Answer, Silence> {
+    match response {
+        Response::Committed(committed) => Ok(Answer::Committed(committed)),
+        Response::Released(released) => Ok(Answer::Released(released)),
+        Response::Fragment(fetched) => Ok(Answer::Fetched(fetched)),
+        Response::Values(values) => Ok(Answer::Values(values)),
+        Response::Proof(proof) => Ok(Answer::Proof(proof)),
+        Response::Refused(refusal) => Err(Silence::Refused(refusal)),
+        _ => Err(Silence::Unreachable),
+    }
+}

@@ -1,0 +1,120 @@
+//! What can go wrong for a reader, and whose fault it is.
+
+use salus_wire::Code;
+use salus_wire::ids::MemberIndex;
+
+/// Something a member did, or failed to do, that the read survived or not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// Who.
+    pub member: MemberIndex,
+    /// What.
+    pub code: Code,
+    /// More about it; never patient data.
+    pub detail: String,
+}
+
+/// Why a client could not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// A member refused, for a reason no other member will judge differently.
+    #[error("{code}: {}", code.what())]
+    Refused {
+        /// The reason.
+        code: Code,
+    },
+    /// Fewer custodians than the threshold released their share.
+    #[error("{released} of the {needed} custodians needed released a key share")]
+    TooFewShares {
+        /// How many did.
+        released: usize,
+        /// How many are needed.
+        needed: usize,
+        /// What each of the others said.
+        faults: Vec<Fault>,
+    },
+    /// Fewer good fragments than rebuild a segment.
+    #[error("too few good fragments of a segment")]
+    TooFewFragments {
+        /// What each store did.
+        faults: Vec<Fault>,
+    },
+    /// The writer's own commitments contradict each other.
+    #[error("the writer's commitments contradict each other: {what}")]
+    Writer {
+        /// Which.
+        what: &'static str,
+    },
+    /// No member gave a proof that verifies.
+    #[error("no member gave a proof that verifies")]
+    Unproven {
+        /// What each of them did.
+        faults: Vec<Fault>,
+    },
+    /// No member could be reached.
+    #[error("no member could be reached")]
+    Unreachable,
+    /// A chain of tags has no tag left.
+    #[error("the chain has no tag left")]
+    ChainUsedUp,
+    /// The caller asked for something a grant does not cover.
+    #[error("the request is empty or goes beyond the grant")]
+    BeyondGrant,
+}
+
+impl ClientError {
+    /// The stable code.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Refused { code } => *code,
+            Self::TooFewShares { faults, .. } => common_reason(faults).unwrap_or(Code::TooFewShares),
+            Self::TooFewFragments { .. } => Code::TooFewFragments,
+            Self::Writer { .. } => Code::WriterFault,
+            Self::Unproven { .. } => Code::ProofInvalid,
+            Self::Unreachable => Code::Unreachable,
+            Self::ChainUsedUp | Self::BeyondGrant => Code::Usage,
+        }
+    }
+
+    /// What each member did, where that is known.
+    #[must_use]
+    pub fn faults(&self) -> &[Fault] {
+        match self {
+            Self::TooFewShares { faults, .. }
+            | Self::TooFewFragments { faults }
+            | Self::Unproven { faults } => faults,
+            _ => &[],
+        }
+    }
+}
+
+/// The reason that a majority of the refusing custodians gives, when it is the caller's doing.
+fn common_reason(faults: &[Fault]) -> Option<Code> {
+    let mut codes: Vec<Code> = faults.iter().map(|fault| fault.code).collect();
+    codes.sort_unstable();
+    let most = codes.chunk_by(|a, b| a == b).max_by_key(|run| run.len())?;
+    let code = *most.first()?;
+    (most.len() * 2 > faults.len() && code.blame() == salus_wire::Blame::Caller).then_some(code)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn faults(codes: &[Code]) -> Vec<Fault> {
+        let fault = |code: &Code| Fault { member: MemberIndex::new(0), code: *code, detail: String::new() };
+        codes.iter().map(fault).collect()
+    }
+
+    #[test]
+    fn the_reason_most_custodians_give_is_the_reason_shown() {
+        let of = |codes: &[Code]| {
+            ClientError::TooFewShares { released: 0, needed: 3, faults: faults(codes) }.code()
+        };
+        assert_eq!(of(&[Code::GrantRevoked, Code::GrantRevoked, Code::Unreachable]), Code::GrantRevoked);
+        assert_eq!(of(&[Code::Unreachable, Code::Unreachable]), Code::TooFewShares);
+        assert_eq!(of(&[Code::GrantRevoked, Code::NoGrant]), Code::TooFewShares);
+        assert_eq!(of(&[]), Code::TooFewShares);
+    }
+}

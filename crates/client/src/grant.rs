@@ -1,0 +1,193 @@
+//! The patient's side of consent: a wallet of grant chains, grants made from it, and the file a
+//! grantee is given. Pure: randomness and time are arguments.
+//!
+//! A chain seed never leaves the wallet. What a grantee is given opens one grant and one lane.
+
+use crate::error::ClientError;
+use borsh::{BorshDeserialize, BorshSerialize};
+use rand_core::CryptoRng;
+use salus_crypto::chain::{CHAIN_LEN_MAX, ChainSeed, Link, open_body, seal_body};
+use salus_crypto::secret::Secret;
+use salus_crypto::sign::{PublicKey, SigningKey};
+use salus_wire::consent::{Classes, Grant, Purposes};
+use salus_wire::ids::{ChainId, GrantTag, PartyId, TimeMs, TimeSpan};
+use salus_wire::limits::{BODY_BYTES, BODY_PLAIN_BYTES};
+use salus_wire::release::ShareBytes;
+use salus_wire::tx::{SealedBody, TxBody, grant_commitment};
+use salus_wire::{Blob, Tx, decode, encode};
+
+/// Grants that one wallet entry can hold: the chain's length.
+pub const GRANTS_MAX: u16 = CHAIN_LEN_MAX;
+
+/// A patient's chain with one writer. Its seed and the one-time keys are secrets of the patient.
+#[derive(BorshSerialize, BorshDeserialize)]
+pub struct Wallet {
+    /// The gateway whose data this chain opens.
+    pub writer: PartyId,
+    /// The seed of the grant chain.
+    pub seed: ShareBytes,
+    /// The one-time keys of the grants made so far, in order; index 1 is the first.
+    pub one_time: Vec<ShareBytes>,
+}
+
+/// What a grantee needs to read under one grant. Secret: whoever holds it and the grantee's key
+/// can read.
+#[derive(BorshSerialize, BorshDeserialize)]
+pub struct GrantFile {
+    /// The grant's place on the patient's chain, from 1.
+    pub index: u16,
+    /// The chain's link there.
+    pub link: ShareBytes,
+    /// Opens the sealed grant.
+    pub body_key: ShareBytes,
+    /// The seed of the lane on which accesses stand.
+    pub lane: ShareBytes,
+    /// The grant.
+    pub grant: Grant,
+}
+
+/// What a patient decides when granting.
+pub struct GrantTerms {
+    /// Who may read.
+    pub grantee: PartyId,
+    /// Their registered key.
+    pub grantee_key: PublicKey,
+    /// What.
+    pub classes: Classes,
+    /// Measured when.
+    pub span: TimeSpan,
+    /// Why.
+    pub purposes: Purposes,
+    /// Until when, in block time.
+    pub expires: TimeMs,
+}
+
+impl Wallet {
+    /// A new chain with `writer`.
+    pub fn generate(writer: PartyId, rng: &mut impl CryptoRng) -> Self {
+        Self { writer, seed: ShareBytes(Secret::random(rng)), one_time: Vec::new() }
+    }
+
+    /// The chain's seed, to list it.
+    #[must_use]
+    pub fn chain(&self) -> ChainSeed {
+        ChainSeed::new(copy(&self.seed))
+    }
+
+    /// Makes the next grant: the transaction that commits it, and the grantee's file. The wallet
+    /// remembers its one-time key and must be stored before the transaction is submitted.
+    pub fn grant(
+        &mut self,
+        chain: ChainId,
+        terms: GrantTerms,
+        rng: &mut impl CryptoRng,
+    ) -> Result<(Tx, GrantFile), ClientError> {
+        let index = u16::try_from(self.one_time.len()).ok().and_then(|made| made.checked_add(1));
+        let index = index.filter(|index| *index <= GRANTS_MAX).ok_or(ClientError::ChainUsedUp)?;
+        let seed = self.chain();
+        let lane = lane_seed(&seed, index);
+        let one_time = SigningKey::generate(rng);
+        let grant = self.body(terms, &lane, one_time.public_key(), rng);
+        let link = seed.link(index);
+        let body_key = seed.body_key(index);
+        let tx = commit(chain, &grant, &link, &body_key, &one_time, rng)?;
+        self.one_time.push(ShareBytes(one_time.seed_for_storage()));
+        let file = GrantFile {
+            index,
+            link: ShareBytes(link.to_secret()),
+            body_key: ShareBytes(body_key),
+            lane: ShareBytes(lane.to_secret()),
+            grant,
+        };
+        Ok((tx, file))
+    }
+
+    /// The transaction that revokes the grant at `index`, or `None` when there is no such grant.
+    #[must_use]
+    pub fn revoke(&self, chain: ChainId, index: u16) -> Option<Tx> {
+        let seed = self.one_time.get(usize::from(index.checked_sub(1)?))?;
+        let key = SigningKey::from_seed(copy(seed));
+        let tag = GrantTag(self.chain().link(index).tag());
+        Some(Tx::sign(chain, TxBody::RevokeGrant { tag }, &key))
+    }
+
+    fn body(
+        &self,
+        terms: GrantTerms,
+        lane: &ChainSeed,
+        one_time: PublicKey,
+        rng: &mut impl CryptoRng,
+    ) -> Grant {
+        let GrantTerms { grantee, grantee_key, classes, span, purposes, expires } = terms;
+        let mut salt = [0; 32];
+        rng.fill_bytes(&mut salt);
+        let writer = self.writer;
+        let lane = lane.anchor();
+        Grant { salt, writer, grantee, grantee_key, classes, span, purposes, expires, lane, one_time }
+    }
+}
+
+impl GrantFile {
+    /// The grant's tag on the ledger.
+    #[must_use]
+    pub fn tag(&self) -> GrantTag {
+        GrantTag(self.link().tag())
+    }
+
+    /// The chain's link at the grant.
+    #[must_use]
+    pub fn link(&self) -> Link {
+        Link::from_secret(copy(&self.link))
+    }
+
+    /// The lane on which accesses under this grant stand.
+    #[must_use]
+    pub fn lane(&self) -> ChainSeed {
+        ChainSeed::new(copy(&self.lane))
+    }
+}
+
+/// The lane of the grant at `index` of a patient's chain.
+#[must_use]
+pub fn lane_seed(chain: &ChainSeed, index: u16) -> ChainSeed {
+    chain.child(b"lane", &[&index.to_le_bytes()])
+}
+
+/// Opens a sealed grant; `None` when it was not sealed under this key or is not a grant.
+#[must_use]
+pub fn open_grant(body_key: &Secret<32>, body: &SealedBody) -> Option<Grant> {
+    let plain = open_body(body_key, body).ok()?;
+    decode(&plain, BODY_PLAIN_BYTES).ok()
+}
+
+/// Seals an encoded grant or intent to the fixed length that the ledger carries.
+pub(crate) fn seal(
+    key: &Secret<32>,
+    plain: &[u8],
+    rng: &mut impl CryptoRng,
+) -> Result<SealedBody, ClientError> {
+    let sealed = seal_body(key, BODY_PLAIN_BYTES, plain, rng).map_err(|_| ClientError::BeyondGrant)?;
+    debug_assert_eq!(sealed.len(), BODY_BYTES);
+    Blob::new(sealed).map_err(|_| ClientError::BeyondGrant)
+}
+
+fn commit(
+    chain: ChainId,
+    grant: &Grant,
+    link: &Link,
+    body_key: &Secret<32>,
+    one_time: &SigningKey,
+    rng: &mut impl CryptoRng,
+) -> Result<Tx, ClientError> {
+    let body = TxBody::CommitGrant {
+        tag: GrantTag(link.tag()),
+        commitment: grant_commitment(grant),
+        body: seal(body_key, &encode(grant), rng)?,
+    };
+    Ok(Tx::sign(chain, body, one_time))
+}
+
+/// A second copy of a secret that a file of its owner holds.
+pub(crate) fn copy(secret: &ShareBytes) -> Secret<32> {
+    Secret::from_bytes(*secret.0.danger_expose())
+}

@@ -1,0 +1,277 @@
+//! The patient's list of every grant and every access, complete as of a height (INV-5, design 4.4).
+//!
+//! The walk asks for tag 1, 2, 3 … of the grant chain and of each grant's lane until one is absent.
+//! Those reads are unproven and only say what to prove: at the end *one* proof, under one final
+//! header, shows every listed tag present and the next tag of every chain absent. If something new
+//! became final meanwhile the proof shows it and the walk is done again.
+
+use crate::ask::{Answer, Ask, AskId, Silence, Told, What};
+use crate::error::{ClientError, Fault};
+use crate::grant::{lane_seed, open_grant};
+use salus_crypto::chain::{CHAIN_LEN_MAX, ChainSeed, open_body};
+use salus_proof::{Proven, ProvenState, TrustPolicy, state};
+use salus_wire::consent::{Grant, Intent};
+use salus_wire::ids::{AccessTag, GrantTag, MemberIndex};
+use salus_wire::limits::{BODY_PLAIN_BYTES, STATE_KEYS_MAX};
+use salus_wire::state::{GrantRecord, Standing, Tip};
+use salus_wire::tx::{access_commitment, grant_commitment};
+use salus_wire::{Code, StateKey, StateProof, StateValue, decode};
+
+/// Tags asked for at once while walking a chain.
+const STRIDE: u16 = 32;
+/// Times the walk is done again because something became final meanwhile, or a member was wrong.
+const ATTEMPTS_MAX: u16 = 64;
+
+/// A list that is complete as of `at`.
+pub struct AccessList {
+    /// The final block as of which nothing is missing.
+    pub at: Tip,
+    /// Every grant of the chain, in order.
+    pub grants: Vec<ListedGrant>,
+    /// The proof, for whoever wants to check it again.
+    pub proof: Box<StateProof>,
+}
+
+/// A grant and every access under it.
+pub struct ListedGrant {
+    /// Its place on the chain, from 1.
+    pub index: u16,
+    /// What was granted; `None` when the body does not open or match, which only the patient's own
+    /// wallet can have caused.
+    pub grant: Option<Grant>,
+    /// When it became final.
+    pub since: Tip,
+    /// Whether it still stands.
+    pub standing: Standing,
+    /// Every access, in order.
+    pub accesses: Vec<ListedAccess>,
+}
+
+/// An access under a grant.
+pub struct ListedAccess {
+    /// Its place on the lane, from 1.
+    pub index: u16,
+    /// Who, what, why; `None` when the reader sealed nonsense. No honest custodian releases a share
+    /// for such an access, and the grant still says whose lane it is.
+    pub intent: Option<Intent>,
+    /// When it became final.
+    pub since: Tip,
+}
+
+/// A chain being walked: 0 is the grant chain, g is the lane of grant g.
+struct Walk {
+    seed: ChainSeed,
+    lane: bool,
+    present: u16,
+    ended: bool,
+}
+
+/// A listing under way.
+pub struct Lister {
+    policy: TrustPolicy,
+    members: u16,
+    home: MemberIndex,
+    seed: ChainSeed,
+    walks: Vec<Walk>,
+    attempts: u16,
+    asked: Option<AskId>,
+    state: State,
+    faults: Vec<Fault>,
+}
+
+enum State {
+    Walking(usize),
+    Proving,
+    Done(Result<AccessList, ClientError>),
+}
+
+impl Lister {
+    /// Starts a listing of the chain that `seed` makes.
+    #[must_use]
+    pub fn start(policy: TrustPolicy, members: u16, home: MemberIndex, seed: ChainSeed) -> (Self, Vec<Ask>) {
+        let mut lister = Self {
+            policy,
+            members: members.max(1),
+            home,
+            seed,
+            walks: Vec::new(),
+            attempts: 0,
+            asked: None,
+            state: State::Walking(0),
+            faults: Vec::new(),
+        };
+        let asks = lister.restart();
+        (lister, asks)
+    }
+
+    /// Takes the one answer that is awaited and says what to ask next.
+    pub fn step(&mut self, told: Told) -> Vec<Ask> {
+        if self.asked != Some(told.id) {
+            return Vec::new();
+        }
+        match (&self.state, told.what) {
+            (State::Walking(walk), Ok(Answer::Values(values))) => {
+                let found = values.values.iter().take_while(|value| value.is_some()).count();
+                self.walked(*walk, u16::try_from(found).unwrap_or(STRIDE))
+            }
+            (State::Proving, Ok(Answer::Proof(proof))) => self.proven(told.from, proof),
+            (State::Done(_), _) => Vec::new(),
+            (_, Err(Silence::Refused(refusal))) => self.retry(told.from, refusal.code),
+            (_, _) => self.retry(told.from, Code::Unreachable),
+        }
+    }
+
+    /// The list, once there is nothing left to ask.
+    pub fn finish(self) -> Option<Result<AccessList, ClientError>> {
+        match self.state {
+            State::Done(result) => Some(result),
+            _ => None,
+        }
+    }
+
+    /// Whether there is nothing left to ask.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        matches!(self.state, State::Done(_))
+    }
+
+    fn restart(&mut self) -> Vec<Ask> {
+        self.walks =
+            vec![Walk { seed: ChainSeed::new(self.seed.to_secret()), lane: false, present: 0, ended: false }];
+        self.state = State::Walking(0);
+        self.ask_walk(0)
+    }
+
+    fn retry(&mut self, from: MemberIndex, code: Code) -> Vec<Ask> {
+        self.faults.push(Fault { member: from, code, detail: "listing".to_owned() });
+        self.attempts = self.attempts.saturating_add(1);
+        if self.attempts >= ATTEMPTS_MAX.min(self.members.saturating_mul(4)) {
+            let faults = std::mem::take(&mut self.faults);
+            self.state = State::Done(Err(ClientError::Unproven { faults }));
+            return Vec::new();
+        }
+        self.restart()
+    }
+
+    fn walked(&mut self, number: usize, found: u16) -> Vec<Ask> {
+        let Some(walk) = self.walks.get_mut(number) else { return Vec::new() };
+        walk.present = walk.present.saturating_add(found);
+        walk.ended = found < STRIDE || walk.present >= CHAIN_LEN_MAX;
+        if !walk.ended {
+            return self.ask_walk(number);
+        }
+        if number == 0 {
+            let grants = self.walks.first().map_or(0, |walk| walk.present);
+            let lane =
+                |index| Walk { seed: lane_seed(&self.seed, index), lane: true, present: 0, ended: false };
+            let lanes: Vec<Walk> = (1..=grants).map(lane).collect();
+            self.walks.extend(lanes);
+        }
+        match number.checked_add(1).filter(|next| *next < self.walks.len()) {
+            Some(next) => {
+                self.state = State::Walking(next);
+                self.ask_walk(next)
+            }
+            None => self.ask_proof(),
+        }
+    }
+
+    fn ask_walk(&mut self, number: usize) -> Vec<Ask> {
+        let Some(walk) = self.walks.get(number) else { return Vec::new() };
+        let first = walk.present.saturating_add(1);
+        let last = walk.present.saturating_add(STRIDE).min(CHAIN_LEN_MAX);
+        let keys = (first..=last).map(|index| walk.key(index)).collect();
+        self.ask(What::Read(keys))
+    }
+
+    fn ask_proof(&mut self) -> Vec<Ask> {
+        let keys: Vec<StateKey> = self.walks.iter().flat_map(Walk::keys).collect();
+        if keys.len() > STATE_KEYS_MAX {
+            self.state = State::Done(Err(ClientError::ChainUsedUp));
+            return Vec::new();
+        }
+        self.state = State::Proving;
+        self.ask(What::Prove(keys))
+    }
+
+    fn ask(&mut self, what: What) -> Vec<Ask> {
+        let id = AskId(self.asked.map_or(0, |last| last.0.wrapping_add(1)));
+        self.asked = Some(id);
+        let to = MemberIndex::new(self.home.get().wrapping_add(self.attempts) % self.members);
+        vec![Ask { id, to, what }]
+    }
+
+    fn proven(&mut self, from: MemberIndex, proof: Box<StateProof>) -> Vec<Ask> {
+        let Ok(state) = state::verify(&self.policy, &proof) else {
+            return self.retry(from, Code::ProofInvalid);
+        };
+        match self.list(&state) {
+            Some(grants) => {
+                self.state = State::Done(Ok(AccessList { at: state.at(), grants, proof }));
+                Vec::new()
+            }
+            None => self.retry(from, Code::NotReady),
+        }
+    }
+
+    /// The list that the proven state shows, or `None` when a tag that should be present is not or
+    /// one that should be absent is there.
+    fn list(&self, state: &ProvenState) -> Option<Vec<ListedGrant>> {
+        let (chain, lanes) = self.walks.split_first()?;
+        if !chain.ends_in(state) {
+            return None;
+        }
+        let numbered = (1_u16..).zip(lanes);
+        numbered.map(|(index, lane)| listed_grant(index, chain, lane, state)).collect()
+    }
+}
+
+impl Walk {
+    fn key(&self, index: u16) -> StateKey {
+        let tag = self.seed.link(index).tag();
+        if self.lane { StateKey::Access(AccessTag(tag)) } else { StateKey::Grant(GrantTag(tag)) }
+    }
+
+    /// Every present tag and the first absent one.
+    fn keys(&self) -> Vec<StateKey> {
+        let last = self.present.saturating_add(1).min(CHAIN_LEN_MAX);
+        (1..=last).map(|index| self.key(index)).collect()
+    }
+
+    fn ends_in(&self, state: &ProvenState) -> bool {
+        let next = self.present.saturating_add(1);
+        next > CHAIN_LEN_MAX || matches!(state.get(&self.key(next)), Proven::Absent)
+    }
+
+    fn at<'a>(&self, index: u16, state: &'a ProvenState) -> Option<&'a StateValue> {
+        match state.get(&self.key(index)) {
+            Proven::Present(value) => Some(value),
+            _ => None,
+        }
+    }
+}
+
+fn listed_grant(index: u16, chain: &Walk, lane: &Walk, state: &ProvenState) -> Option<ListedGrant> {
+    let Some(StateValue::Grant(record)) = chain.at(index, state) else { return None };
+    if !lane.ends_in(state) {
+        return None;
+    }
+    let accesses: Option<Vec<ListedAccess>> =
+        (1..=lane.present).map(|place| listed_access(place, lane, state)).collect();
+    let grant = opened_grant(chain, index, record);
+    Some(ListedGrant { index, grant, since: record.since, standing: record.standing, accesses: accesses? })
+}
+
+fn opened_grant(chain: &Walk, index: u16, record: &GrantRecord) -> Option<Grant> {
+    let grant = open_grant(&chain.seed.body_key(index), &record.body)?;
+    (grant_commitment(&grant) == record.commitment).then_some(grant)
+}
+
+fn listed_access(index: u16, lane: &Walk, state: &ProvenState) -> Option<ListedAccess> {
+    let Some(StateValue::Access(record)) = lane.at(index, state) else { return None };
+    let key = lane.seed.link(index).body_key();
+    let plain = open_body(&key, &record.body).ok();
+    let intent = plain.and_then(|plain| decode::<Intent>(&plain, BODY_PLAIN_BYTES).ok());
+    let intent = intent.filter(|intent| access_commitment(intent) == record.commitment);
+    Some(ListedAccess { index, intent, since: record.since })
+}

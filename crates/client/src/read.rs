@@ -1,0 +1,405 @@
+//! The reader's road as a step machine: intend, gather key shares, gather fragments, prove, verify.
+//!
+//! ```text
+//!  Intending ──final──▶ Gathering shares ──t of n──▶ Gathering segments ──all──▶ Proving ──▶ Done
+//! ```
+//!
+//! It is told answers ([`Told`]) and says what to ask ([`Ask`]). It trusts nobody: shares are held
+//! against their hashes, fragments against their manifest, manifests against the anchor in a state
+//! proof, readings against the device's signature. What it yields is `Verified<Sample>` (INV-6).
+//! A member that answers wrongly is named in [`ReadResult::faults`] and the read goes on without it.
+
+use crate::ask::{Answer, Ask, AskId, Silence, Told, What};
+use crate::error::{ClientError, Fault};
+use crate::grant::{GrantFile, seal};
+use crate::read_keys::{Access, KeyGathering};
+use crate::read_segments::{Evidence, Gathered, SegmentGathering};
+use rand_core::CryptoRng;
+use salus_clinical::Sample;
+use salus_crypto::kem::KemSecretKey;
+use salus_crypto::sign::{PublicKey, SigningKey};
+use salus_proof::{TrustPolicy, Verified};
+use salus_wire::consent::{Classes, Intent, IntentTerms, Purpose, Vouching};
+use salus_wire::genesis::Faults;
+use salus_wire::ids::{AccessTag, ChainId, MemberIndex, PartyId, TimeMs, TimeSpan};
+use salus_wire::limits::ACCESS_VALID_MS_MAX;
+use salus_wire::release::reader_digest;
+use salus_wire::rpc::Committed;
+use salus_wire::tx::{TxBody, access_commitment, intent_message};
+use salus_wire::{Code, Outcome, StateKey, Tx, encode};
+use std::collections::BTreeMap;
+
+/// Tags tried before giving up, when others took the ones before.
+const TAG_ATTEMPTS_MAX: u16 = 64;
+
+/// What to read, and on whose behalf.
+pub struct ReadPlan {
+    /// The consortium.
+    pub chain: ChainId,
+    /// Its bounds.
+    pub faults: Faults,
+    /// Keys that certify blocks.
+    pub policy: TrustPolicy,
+    /// Each member's service key, by index.
+    pub service_keys: Vec<PublicKey>,
+    /// The registered key of the gateway that writes, to check its epoch headers.
+    pub writer_key: PublicKey,
+    /// Who reads.
+    pub requester: PartyId,
+    /// Their registered key.
+    pub key: SigningKey,
+    /// Under which grant.
+    pub grant: GrantFile,
+    /// The first tag of the lane that is thought free, from 1.
+    pub next_tag: u16,
+    /// What to read.
+    pub classes: Classes,
+    /// Measured when.
+    pub span: TimeSpan,
+    /// Why.
+    pub purpose: Purpose,
+    /// The member asked first.
+    pub home: MemberIndex,
+}
+
+/// What came of a read.
+pub struct ReadResult {
+    /// The access under which it was read.
+    pub access: AccessTag,
+    /// Where the access stands on its lane.
+    pub access_index: u16,
+    /// The block that holds the access.
+    pub committed: Committed,
+    /// Every reading within the span, in order of device time, each once.
+    pub samples: Vec<Verified<Sample>>,
+    /// Per reading, what a receipt is made of; same order.
+    pub evidence: Vec<Evidence>,
+    /// What members did wrong on the way.
+    pub faults: Vec<Fault>,
+    /// Epochs that too few custodians hold a share of; their readings are missing here.
+    pub epochs_missing: usize,
+    /// Segments that could not be rebuilt; their readings are missing here.
+    pub segments_missing: usize,
+}
+
+enum Phase {
+    Intending(Box<Pending>),
+    Keys(Box<KeyGathering>),
+    Segments(Box<SegmentGathering>),
+    Proving { segments: Box<SegmentGathering>, keys: Vec<StateKey> },
+    Done(Box<Result<ReadResult, ClientError>>),
+}
+
+struct Pending {
+    index: u16,
+    attempts: u16,
+    one_time: SigningKey,
+    tx: Tx,
+}
+
+/// A read under way.
+pub struct Reader {
+    plan: ReadPlan,
+    reader: KemSecretKey,
+    phase: Phase,
+    asked: BTreeMap<AskId, MemberIndex>,
+    next_ask: u64,
+    faults: Vec<Fault>,
+    access: Option<(AccessTag, u16, Committed)>,
+    /// Members not yet asked in a phase that asks one at a time.
+    turn: u16,
+}
+
+impl Reader {
+    /// Starts a read: the first thing to ask is that the access become final.
+    pub fn start(plan: ReadPlan, rng: &mut impl CryptoRng) -> Result<(Self, Vec<Ask>), ClientError> {
+        let grant = &plan.grant.grant;
+        let within = grant.classes.covers(plan.classes) && grant.span.covers(&plan.span);
+        if !within || !grant.purposes.contains(plan.purpose) {
+            return Err(ClientError::BeyondGrant);
+        }
+        let reader = KemSecretKey::generate(rng);
+        let pending = intend(&plan, &reader, plan.next_tag, 0, rng)?;
+        let mut machine = Self {
+            plan,
+            reader,
+            phase: Phase::Intending(Box::new(pending)),
+            asked: BTreeMap::new(),
+            next_ask: 0,
+            faults: Vec::new(),
+            access: None,
+            turn: 0,
+        };
+        let asks = machine.ask_submit();
+        Ok((machine, asks))
+    }
+
+    /// Takes one answer and says what to ask next. Answers to questions of the past are ignored.
+    pub fn step(&mut self, told: Told, now: TimeMs, rng: &mut impl CryptoRng) -> Vec<Ask> {
+        if self.asked.remove(&told.id) != Some(told.from) {
+            return Vec::new();
+        }
+        match &self.phase {
+            Phase::Intending(_) => self.step_intending(told, now, rng),
+            Phase::Keys(_) => self.step_keys(told, now, rng),
+            Phase::Segments(_) => self.step_segments(told, now),
+            Phase::Proving { .. } => self.step_proving(told, rng),
+            Phase::Done(_) => Vec::new(),
+        }
+    }
+
+    /// The result, once there is nothing left to ask.
+    pub fn finish(self) -> Option<Result<ReadResult, ClientError>> {
+        match self.phase {
+            Phase::Done(result) => Some(*result),
+            _ => None,
+        }
+    }
+
+    /// Whether there is nothing left to ask.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        matches!(self.phase, Phase::Done(_))
+    }
+
+    fn step_intending(&mut self, told: Told, now: TimeMs, rng: &mut impl CryptoRng) -> Vec<Ask> {
+        match told.what {
+            Ok(Answer::Committed(committed)) if committed.outcome == Outcome::Applied => {
+                self.access_final(committed, now, rng)
+            }
+            Ok(Answer::Committed(Committed { outcome: Outcome::Refused(code), .. })) => self.retag(code, rng),
+            Err(Silence::Refused(refusal)) if refusal.code == Code::AlreadyExists => {
+                self.retag(refusal.code, rng)
+            }
+            Err(Silence::Refused(refusal)) if refusal.retry_after_ms == 0 && !passing(refusal.code) => {
+                self.fail(ClientError::Refused { code: refusal.code })
+            }
+            _ => self.next_member(Self::ask_submit),
+        }
+    }
+
+    /// Another access took the tag: first in ledger order wins, the loser takes the next.
+    fn retag(&mut self, code: Code, rng: &mut impl CryptoRng) -> Vec<Ask> {
+        let Phase::Intending(pending) = &self.phase else { return Vec::new() };
+        let (index, attempts) = (pending.index.saturating_add(1), pending.attempts.saturating_add(1));
+        if code != Code::AlreadyExists {
+            return self.fail(ClientError::Refused { code });
+        }
+        if attempts >= TAG_ATTEMPTS_MAX {
+            return self.fail(ClientError::ChainUsedUp);
+        }
+        match intend(&self.plan, &self.reader, index, attempts, rng) {
+            Ok(pending) => {
+                self.phase = Phase::Intending(Box::new(pending));
+                self.ask_submit()
+            }
+            Err(error) => self.fail(error),
+        }
+    }
+
+    fn access_final(&mut self, committed: Committed, now: TimeMs, rng: &mut impl CryptoRng) -> Vec<Ask> {
+        let phase = std::mem::replace(&mut self.phase, Phase::Done(Box::new(Err(ClientError::Unreachable))));
+        let Phase::Intending(pending) = phase else { return Vec::new() };
+        let link = self.plan.grant.lane().link(pending.index);
+        let tag = AccessTag(link.tag());
+        self.access = Some((tag, pending.index, committed));
+        let access = Access { tag, index: pending.index, link, one_time: pending.one_time };
+        let gathering = KeyGathering::new(&self.plan, access, self.reader.public_key());
+        let asks = gathering.first_asks(&self.plan, now, rng);
+        self.phase = Phase::Keys(Box::new(gathering));
+        self.number(asks)
+    }
+
+    fn step_keys(&mut self, told: Told, now: TimeMs, rng: &mut impl CryptoRng) -> Vec<Ask> {
+        let Phase::Keys(gathering) = &mut self.phase else { return Vec::new() };
+        let more = gathering.told(&self.plan, &self.reader, told, now, rng);
+        if let Some(ask) = more {
+            return self.number(vec![ask]);
+        }
+        let Phase::Keys(gathering) = &mut self.phase else { return Vec::new() };
+        if !gathering.is_ready() {
+            return Vec::new();
+        }
+        let phase = std::mem::replace(&mut self.phase, Phase::Done(Box::new(Err(ClientError::Unreachable))));
+        let Phase::Keys(gathering) = phase else { return Vec::new() };
+        match gathering.open() {
+            Ok((opened, faults)) => {
+                self.faults.extend(faults);
+                let mut segments = SegmentGathering::new(&self.plan, opened);
+                let asks = segments.asks(&self.plan, now);
+                self.phase = Phase::Segments(Box::new(segments));
+                self.after_segments(asks)
+            }
+            Err(error) => self.fail(error),
+        }
+    }
+
+    fn step_segments(&mut self, told: Told, now: TimeMs) -> Vec<Ask> {
+        let Phase::Segments(segments) = &mut self.phase else { return Vec::new() };
+        segments.told(&self.plan, told);
+        let asks = segments.asks(&self.plan, now);
+        self.after_segments(asks)
+    }
+
+    fn after_segments(&mut self, asks: Vec<(MemberIndex, What)>) -> Vec<Ask> {
+        let Phase::Segments(segments) = &mut self.phase else { return Vec::new() };
+        if !segments.is_done() {
+            return self.number_segments(asks);
+        }
+        let phase = std::mem::replace(&mut self.phase, Phase::Done(Box::new(Err(ClientError::Unreachable))));
+        let Phase::Segments(mut segments) = phase else { return Vec::new() };
+        self.faults.append(&mut segments.take_faults());
+        match segments.anchors() {
+            Ok(keys) => {
+                self.turn = 0;
+                self.phase = Phase::Proving { segments, keys };
+                self.ask_prove()
+            }
+            Err(error) => self.fail(error),
+        }
+    }
+
+    fn number_segments(&mut self, asks: Vec<(MemberIndex, What)>) -> Vec<Ask> {
+        let mut numbered = Vec::with_capacity(asks.len());
+        for (to, what) in asks {
+            let locator = match &what {
+                What::Fetch(fetch) => Some(fetch.terms.locator),
+                _ => None,
+            };
+            let ask = self.one(to, what);
+            if let (Phase::Segments(segments), Some(locator)) = (&mut self.phase, locator) {
+                segments.asked(ask.id, locator);
+            }
+            numbered.push(ask);
+        }
+        numbered
+    }
+
+    fn step_proving(&mut self, told: Told, rng: &mut impl CryptoRng) -> Vec<Ask> {
+        let Phase::Proving { segments, .. } = &self.phase else { return Vec::new() };
+        let verified = match told.what {
+            Ok(Answer::Proof(proof)) => segments.verify(&self.plan, &proof, rng),
+            _ => Err(Code::Unreachable),
+        };
+        match verified {
+            Ok(verified) => self.succeed(verified),
+            Err(code) => {
+                self.faults.push(Fault { member: told.from, code, detail: "state proof".to_owned() });
+                self.next_member(Self::ask_prove)
+            }
+        }
+    }
+
+    fn succeed(&mut self, gathered: Gathered) -> Vec<Ask> {
+        let Some((access, access_index, committed)) = self.access else {
+            return self.fail(ClientError::Unreachable);
+        };
+        let Phase::Proving { segments, .. } = &self.phase else { return Vec::new() };
+        let epochs_missing = segments.epochs_missing();
+        let Gathered { readings, segments_missing } = gathered;
+        let (samples, evidence) = readings.into_iter().unzip();
+        let faults = std::mem::take(&mut self.faults);
+        let result = ReadResult {
+            access,
+            access_index,
+            committed,
+            samples,
+            evidence,
+            faults,
+            epochs_missing,
+            segments_missing,
+        };
+        self.phase = Phase::Done(Box::new(Ok(result)));
+        Vec::new()
+    }
+
+    fn fail(&mut self, error: ClientError) -> Vec<Ask> {
+        self.phase = Phase::Done(Box::new(Err(error)));
+        Vec::new()
+    }
+
+    /// Asks the next member, or gives up when all were asked.
+    fn next_member(&mut self, ask: fn(&mut Self) -> Vec<Ask>) -> Vec<Ask> {
+        self.turn = self.turn.saturating_add(1);
+        if self.turn < self.plan.faults.members() {
+            return ask(self);
+        }
+        let error = match &self.phase {
+            Phase::Proving { .. } => ClientError::Unproven { faults: std::mem::take(&mut self.faults) },
+            _ => ClientError::Unreachable,
+        };
+        self.fail(error)
+    }
+
+    fn ask_submit(&mut self) -> Vec<Ask> {
+        let Phase::Intending(pending) = &self.phase else { return Vec::new() };
+        let what = What::Submit(Box::new(pending.tx.clone()));
+        let to = self.member_in_turn();
+        vec![self.one(to, what)]
+    }
+
+    fn ask_prove(&mut self) -> Vec<Ask> {
+        let Phase::Proving { keys, .. } = &self.phase else { return Vec::new() };
+        let what = What::Prove(keys.clone());
+        let to = self.member_in_turn();
+        vec![self.one(to, what)]
+    }
+
+    fn member_in_turn(&self) -> MemberIndex {
+        let members = self.plan.faults.members().max(1);
+        MemberIndex::new(self.plan.home.get().wrapping_add(self.turn) % members)
+    }
+
+    fn number(&mut self, asks: Vec<(MemberIndex, What)>) -> Vec<Ask> {
+        asks.into_iter().map(|(to, what)| self.one(to, what)).collect()
+    }
+
+    fn one(&mut self, to: MemberIndex, what: What) -> Ask {
+        let id = AskId(self.next_ask);
+        self.next_ask = self.next_ask.wrapping_add(1);
+        self.asked.insert(id, to);
+        Ask { id, to, what }
+    }
+}
+
+/// Whether another member may judge differently: the refusal is about that node, not about us.
+fn passing(code: Code) -> bool {
+    code.blame() != salus_wire::Blame::Caller
+}
+
+fn intend(
+    plan: &ReadPlan,
+    reader: &KemSecretKey,
+    index: u16,
+    attempts: u16,
+    rng: &mut impl CryptoRng,
+) -> Result<Pending, ClientError> {
+    if index == 0 || index > crate::grant::GRANTS_MAX {
+        return Err(ClientError::ChainUsedUp);
+    }
+    let one_time = SigningKey::generate(rng);
+    let link = plan.grant.lane().link(index);
+    let mut salt = [0; 32];
+    rng.fill_bytes(&mut salt);
+    let terms = IntentTerms {
+        salt,
+        requester: plan.requester,
+        vouching: Vouching::Person,
+        grant: plan.grant.tag(),
+        classes: plan.classes,
+        span: plan.span,
+        purpose: plan.purpose,
+        valid_ms: ACCESS_VALID_MS_MAX,
+        reader: reader_digest(&reader.public_key()),
+        one_time: one_time.public_key(),
+    };
+    let signature = plan.key.sign(salus_wire::namespaces::INTENT, &intent_message(plan.chain, &terms));
+    let intent = Intent { terms, signature };
+    let body = TxBody::RecordAccess {
+        tag: AccessTag(link.tag()),
+        commitment: access_commitment(&intent),
+        body: seal(&link.body_key(), &encode(&intent), rng)?,
+    };
+    let tx = Tx::sign(plan.chain, body, &one_time);
+    Ok(Pending { index, attempts, one_time, tx })
+}

@@ -1,0 +1,228 @@
+//! Gathering key shares: every custodian is asked at once, any t of them are enough.
+//!
+//! A share counts only if the custodian signed the answer, the writer signed the epoch, the epoch
+//! belongs to this very grant chain, and the share matches its hash. Whoever fails one is named.
+
+use crate::ask::{Answer, Silence, Told, What};
+use crate::error::{ClientError, Fault};
+use crate::grant::copy;
+use crate::read::ReadPlan;
+use rand_core::CryptoRng;
+use salus_crypto::chain::{Link, anchored};
+use salus_crypto::kem::{KemPublicKey, KemSecretKey};
+use salus_crypto::sign::SigningKey;
+use salus_fragment::{CheckedShare, OpeningEpoch, ShareFault};
+use salus_wire::ids::{AccessTag, EpochId, MemberIndex, TimeMs};
+use salus_wire::limits::RPC_BYTES_MAX;
+use salus_wire::release::{
+    EpochShare, EpochShares, ReleaseRequest, ReleaseTerms, Released, ShareBytes, release_info,
+    release_request_message, released_message,
+};
+use salus_wire::{Code, decode, namespaces};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Pages of epochs taken from one custodian.
+const PAGES_MAX: u32 = 1_024;
+
+/// The final access under which a read goes on.
+pub(crate) struct Access {
+    pub(crate) tag: AccessTag,
+    pub(crate) index: u16,
+    pub(crate) link: Link,
+    pub(crate) one_time: SigningKey,
+}
+
+/// Shares as they come in.
+pub(crate) struct KeyGathering {
+    access: Access,
+    reader: KemPublicKey,
+    epochs: BTreeMap<(TimeMs, EpochId), Vec<CheckedShare>>,
+    skip: BTreeMap<MemberIndex, u32>,
+    complete: BTreeSet<MemberIndex>,
+    failed: BTreeSet<MemberIndex>,
+    faults: Vec<Fault>,
+    threshold: usize,
+    members: usize,
+}
+
+/// What the keys open: epochs, and the access under which stores serve their segments.
+pub(crate) struct Opened {
+    pub(crate) access: Access,
+    pub(crate) epochs: Vec<OpeningEpoch>,
+    pub(crate) missing: usize,
+}
+
+impl KeyGathering {
+    pub(crate) fn new(plan: &ReadPlan, access: Access, reader: KemPublicKey) -> Self {
+        Self {
+            access,
+            reader,
+            epochs: BTreeMap::new(),
+            skip: BTreeMap::new(),
+            complete: BTreeSet::new(),
+            failed: BTreeSet::new(),
+            faults: Vec::new(),
+            threshold: usize::from(plan.faults.key_threshold()),
+            members: usize::from(plan.faults.members()),
+        }
+    }
+
+    pub(crate) fn first_asks(
+        &self,
+        plan: &ReadPlan,
+        now: TimeMs,
+        rng: &mut impl CryptoRng,
+    ) -> Vec<(MemberIndex, What)> {
+        let members = (0..plan.faults.members()).map(MemberIndex::new);
+        members.map(|member| (member, self.request(plan, member, 0, now, rng))).collect()
+    }
+
+    /// Takes one custodian's answer; returns the next page to ask for, if there is one.
+    pub(crate) fn told(
+        &mut self,
+        plan: &ReadPlan,
+        reader: &KemSecretKey,
+        told: Told,
+        now: TimeMs,
+        rng: &mut impl CryptoRng,
+    ) -> Option<(MemberIndex, What)> {
+        let from = told.from;
+        let taken = match told.what {
+            Ok(Answer::Released(released)) => self.take(plan, reader, from, &released),
+            Ok(_) => Err(Code::Malformed),
+            Err(Silence::Refused(refusal)) => Err(refusal.code),
+            Err(Silence::Unreachable) => Err(Code::Unreachable),
+        };
+        match taken {
+            Err(code) => self.fault(from, code, "release of key shares"),
+            Ok(0) => {
+                self.complete.insert(from);
+            }
+            Ok(_) => {
+                let skip = self.skip.get(&from).copied().unwrap_or(0);
+                if skip / page_len() < PAGES_MAX {
+                    return Some((from, self.request(plan, from, skip, now, rng)));
+                }
+                self.complete.insert(from);
+            }
+        }
+        None
+    }
+
+    /// Whether every epoch can be opened, or nobody is left to answer.
+    pub(crate) fn is_ready(&self) -> bool {
+        let answered = self.complete.len().saturating_add(self.failed.len());
+        let enough = self.complete.len() >= self.threshold
+            && self.epochs.values().all(|shares| shares.len() >= self.threshold);
+        enough || answered >= self.members
+    }
+
+    /// Opens every epoch of which enough shares came.
+    pub(crate) fn open(mut self) -> Result<(Opened, Vec<Fault>), ClientError> {
+        if self.complete.len() < self.threshold {
+            return Err(ClientError::TooFewShares {
+                released: self.complete.len(),
+                needed: self.threshold,
+                faults: self.faults,
+            });
+        }
+        let mut epochs = Vec::new();
+        let mut missing = 0_usize;
+        for (_, shares) in std::mem::take(&mut self.epochs) {
+            match OpeningEpoch::combine(shares) {
+                Ok(opened) => epochs.push(opened),
+                Err(ShareFault::TooFew { .. }) => missing = missing.saturating_add(1),
+                Err(_) => return Err(ClientError::Writer { what: "good key shares do not make one key" }),
+            }
+        }
+        Ok((Opened { access: self.access, epochs, missing }, self.faults))
+    }
+
+    fn take(
+        &mut self,
+        plan: &ReadPlan,
+        reader: &KemSecretKey,
+        from: MemberIndex,
+        released: &Released,
+    ) -> Result<u32, Code> {
+        let Released { custodian, access, sealed, remaining, signature } = released;
+        if *custodian != from || *access != self.access.tag {
+            return Err(Code::Malformed);
+        }
+        let key = plan.service_keys.get(usize::from(from.get())).ok_or(Code::Internal)?;
+        let message = released_message(plan.chain, *custodian, *access, sealed, *remaining);
+        key.verify(namespaces::RELEASED, &message, signature).map_err(|_| Code::BadSignature)?;
+        let info = release_info(plan.chain, *custodian, *access);
+        let plain = reader.open(&info, &[], sealed).map_err(|_| Code::BodyMismatch)?;
+        let EpochShares(shares) = decode(&plain, RPC_BYTES_MAX).map_err(|_| Code::Malformed)?;
+        let count = u32::try_from(shares.len()).map_err(|_| Code::TooLarge)?;
+        for share in shares.into_vec() {
+            self.keep(plan, from, share);
+        }
+        let skip = self.skip.entry(from).or_insert(0);
+        *skip = skip.saturating_add(count);
+        Ok(if count == 0 { 0 } else { *remaining })
+    }
+
+    fn keep(&mut self, plan: &ReadPlan, from: MemberIndex, share: EpochShare) {
+        let key = (share.header.span.from(), share.header.epoch);
+        match checked(plan, from, share) {
+            Ok(share) => self.epochs.entry(key).or_default().push(share),
+            Err(code) => self.fault(from, code, "a key share"),
+        }
+    }
+
+    fn fault(&mut self, member: MemberIndex, code: Code, detail: &str) {
+        self.failed.insert(member);
+        self.complete.remove(&member);
+        self.faults.push(Fault { member, code, detail: detail.to_owned() });
+    }
+
+    fn request(
+        &self,
+        plan: &ReadPlan,
+        custodian: MemberIndex,
+        skip: u32,
+        now: TimeMs,
+        rng: &mut impl CryptoRng,
+    ) -> What {
+        let mut nonce = [0; 16];
+        rng.fill_bytes(&mut nonce);
+        let terms = ReleaseTerms {
+            custodian,
+            nonce,
+            sent: now,
+            one_time: self.access.one_time.public_key(),
+            access_index: self.access.index,
+            access_link: ShareBytes(self.access.link.to_secret()),
+            grant_index: plan.grant.index,
+            grant_link: ShareBytes(copy(&plan.grant.link)),
+            grant_body_key: ShareBytes(copy(&plan.grant.body_key)),
+            reader: self.reader.clone(),
+            classes: plan.classes,
+            span: plan.span,
+            skip,
+        };
+        let message = release_request_message(plan.chain, &terms);
+        let signature = self.access.one_time.sign(namespaces::RELEASE_REQUEST, &message);
+        What::Release(ReleaseRequest { terms, signature })
+    }
+}
+
+/// A share that is of this grant's epochs, signed by the writer and true to its hash.
+fn checked(plan: &ReadPlan, from: MemberIndex, share: EpochShare) -> Result<CheckedShare, Code> {
+    let header = &share.header;
+    let grant = &plan.grant;
+    let ours = header.writer == grant.grant.writer
+        && plan.classes.contains(header.class)
+        && anchored(&grant.link(), grant.index, &header.grants);
+    if !ours {
+        return Err(Code::NothingHeld);
+    }
+    CheckedShare::check(plan.chain, plan.faults, &plan.writer_key, from, share)
+        .map_err(|_| Code::BodyMismatch)
+}
+
+fn page_len() -> u32 {
+    u32::try_from(salus_wire::limits::EPOCHS_PER_ENVELOPE_MAX).unwrap_or(1)
+}
