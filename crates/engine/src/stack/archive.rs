@@ -6,7 +6,7 @@
 //! Folder names are fixed and never deleted. Nothing is pruned in this version.
 
 use super::network::{BlockChannels, Oracle};
-use super::{EPOCH, Setup};
+use super::parts::{EPOCH, Setup};
 use crate::candidate::Candidate;
 use crate::error::EngineError;
 use crate::handle;

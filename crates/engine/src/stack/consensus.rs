@@ -8,7 +8,7 @@ use super::archive::{
     EPOCH_BLOCKS, FETCH_AGAIN, FETCH_TIMEOUT, REPLAY_BUFFER, VIEWS_KEPT, WRITE_BUFFER, page_cache,
 };
 use super::network::{Oracle, Wires};
-use super::{EPOCH, Setup};
+use super::parts::{EPOCH, Setup};
 use crate::candidate::Candidate;
 use crate::handle;
 use crate::reporters::{Ears, Heard};

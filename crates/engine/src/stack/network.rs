@@ -4,7 +4,7 @@
 //! for every block and small enough to bound memory, and that a peer's rate is limited on each
 //! channel. The links carry ledger facts only, no patient data.
 
-use super::Setup;
+use super::parts::Setup;
 use crate::candidate::Candidate;
 use crate::gossip;
 use crate::scheme::{Payload, PeerKey, Scheme, vote_namespace};
