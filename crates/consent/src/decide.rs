@@ -13,9 +13,7 @@ use salus_wire::limits::ACCESS_VALID_MS_MAX;
 use salus_wire::release::{EpochHeader, reader_digest};
 use salus_wire::state::{IdentityRecord, Standing, Tip};
 use salus_wire::tx::{PartyKind, intent_message};
-use salus_wire::{
-    AccessTag, Classes, GrantTag, PartyId, Purpose, StateKey, StateValue, TimeMs, TimeSpan, namespaces,
-};
+use salus_wire::{AccessTag, PartyId, Purpose, StateKey, StateValue, TimeMs, namespaces};
 
 /// Milliseconds within which a permit must be redeemed: the decision is about now.
 pub const PERMIT_MS_MAX: u64 = 5_000;
@@ -114,6 +112,15 @@ fn not_revoked(opened: &Opened, view: &FinalView, refusals: &Refusals) -> Result
     ensure(!refusals.refuses(&opened.grant_tag()), Denied::GrantRefused)
 }
 
+impl Opened {
+    fn covers(&self, epoch: &EpochHeader) -> bool {
+        epoch.grants == self.grant.anchor
+            && epoch.writer == self.opened_grant.writer
+            && self.classes.contains(epoch.class)
+            && self.span.overlaps(&epoch.span)
+    }
+}
+
 fn ensure(holds: bool, denied: Denied) -> Result<(), Denied> {
     if holds { Ok(()) } else { Err(denied) }
 }
@@ -149,6 +156,19 @@ impl Permit {
         self.opened.grant.anchor
     }
 
+    /// Matching epochs to skip, for pages after the first.
+    #[must_use]
+    pub fn skip(&self) -> u32 {
+        self.opened.skip
+    }
+
+    /// Whether the share of this epoch may be released: it is the writer's that the grant names,
+    /// its data can be opened by this very grant chain, and it is of a class and a time asked for.
+    #[must_use]
+    pub fn opens(&self, epoch: &EpochHeader) -> bool {
+        self.opened.covers(epoch)
+    }
+
     /// Uses the permit up. Call it under the lock under which refusals are recorded (P2), and
     /// release within that lock.
     ///
@@ -176,27 +196,9 @@ impl Redeemed {
         &self.opened.reader
     }
 
-    /// Matching epochs to skip, for pages after the first.
-    #[must_use]
-    pub fn skip(&self) -> u32 {
-        self.opened.skip
-    }
-
-    /// Whether the share of this epoch may be released: it is the writer's that the grant names,
-    /// its data can be opened by this very grant chain, and it is of a class and a time asked for.
+    /// Whether the share of this epoch may be released; as [`Permit::opens`].
     #[must_use]
     pub fn opens(&self, epoch: &EpochHeader) -> bool {
-        let (grant, wanted, span): (_, Classes, TimeSpan) =
-            (&self.opened.grant, self.opened.classes, self.opened.span);
-        anchored(&grant.link, grant.index, &epoch.grants)
-            && epoch.writer == self.opened.opened_grant.writer
-            && wanted.contains(epoch.class)
-            && span.overlaps(&epoch.span)
-    }
-
-    /// The grant under which shares are released; for the custodian's own record of what it did.
-    #[must_use]
-    pub fn grant(&self) -> GrantTag {
-        self.opened.grant_tag()
+        self.opened.covers(epoch)
     }
 }

@@ -10,6 +10,8 @@ use std::io::{Read, Write as _};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
+/// Bytes of a private key kept as text.
+pub const KEY_TEXT_BYTES_MAX: u64 = 64 * 1024;
 /// Permissions of a key file: its owner reads and writes, nobody else does anything.
 const OWNER_ONLY: u32 = 0o600;
 /// The permission bits of group and others.
@@ -20,17 +22,37 @@ const ANYBODY_ELSE: u32 = 0o077;
 /// # Errors
 /// [`StoreError::KeyExposed`], [`StoreError::NotAKey`] or [`StoreError::File`].
 pub fn read(path: &Path) -> Result<Secret<32>, StoreError> {
+    let (mut file, length) = open_private(path)?;
+    let mut bytes = [0; 32];
+    if length != 32 || file.read_exact(&mut bytes).is_err() {
+        return Err(StoreError::NotAKey { path: path.to_owned() });
+    }
+    Ok(Secret::from_bytes(bytes))
+}
+
+/// Reads a private key that another standard keeps as text, such as PEM.
+///
+/// # Errors
+/// [`StoreError::KeyExposed`], or [`StoreError::NotAKey`] when it is not text of at most
+/// [`KEY_TEXT_BYTES_MAX`]; [`StoreError::File`].
+pub fn read_text(path: &Path) -> Result<String, StoreError> {
+    let (mut file, length) = open_private(path)?;
+    let mut text = String::new();
+    if length > KEY_TEXT_BYTES_MAX || file.read_to_string(&mut text).is_err() {
+        return Err(StoreError::NotAKey { path: path.to_owned() });
+    }
+    Ok(text)
+}
+
+/// Opens a file that nobody but its owner may read, and gives its length.
+fn open_private(path: &Path) -> Result<(File, u64), StoreError> {
     let failed = |source| StoreError::File { path: path.to_owned(), source };
-    let mut file = File::open(path).map_err(failed)?;
+    let file = File::open(path).map_err(failed)?;
     let metadata = file.metadata().map_err(failed)?;
     if metadata.permissions().mode() & ANYBODY_ELSE != 0 {
         return Err(StoreError::KeyExposed { path: path.to_owned() });
     }
-    let mut bytes = [0; 32];
-    if metadata.len() != 32 || file.read_exact(&mut bytes).is_err() {
-        return Err(StoreError::NotAKey { path: path.to_owned() });
-    }
-    Ok(Secret::from_bytes(bytes))
+    Ok((file, metadata.len()))
 }
 
 /// Creates a key file that did not exist, and syncs it and its folder.

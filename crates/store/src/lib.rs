@@ -16,6 +16,7 @@ pub mod error;
 pub mod fragments;
 pub mod journal;
 pub mod key_file;
+pub mod queue;
 pub mod shares;
 
 pub use disk::Disk;

@@ -45,6 +45,8 @@ mod seen;
 
 #[cfg(test)]
 mod crash;
+#[cfg(test)]
+mod drive_tests;
 
 pub use drive::{Queue, Reader, Stats, open};
 pub use error::QueueError;

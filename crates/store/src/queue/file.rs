@@ -6,7 +6,7 @@
 //! little cost, while the seal alone vouches for the records.
 
 use super::row::{Group, Record};
-use rand_core::CryptoRng;
+use rand::CryptoRng;
 use salus_crypto::CryptoError;
 use salus_crypto::at_rest::{MachineKey, ROW_HEADER_LEN, RowOpener, RowSealer};
 use salus_crypto::digest::{Namespace, sha256};
@@ -172,13 +172,16 @@ pub enum Scanned {
 pub fn scan(key: &MachineKey, file: FileNumber, bytes: &[u8]) -> Scanned {
     let sector = bytes.get(..SECTOR_BYTES).unwrap_or_default();
     let Some(opener) = FileOpener::new(key, file, sector) else {
-        let begun = sectors(bytes, SECTOR_BYTES).any(|tail| group_head(file, tail).is_some_and(|h| h.number > 0));
+        let begun =
+            sectors(bytes, SECTOR_BYTES).any(|tail| group_head(file, tail).is_some_and(|h| h.number > 0));
         return if begun { Scanned::Damaged { at: 0 } } else { Scanned::NeverBegun };
     };
     let mut records = Vec::new();
     let mut at = SECTOR_BYTES;
     let mut last = None;
-    while let Some((head, mut group)) = group_at(&opener, bytes, at).filter(|(head, _)| Some(head.number) > last) {
+    while let Some((head, mut group)) =
+        group_at(&opener, bytes, at).filter(|(head, _)| Some(head.number) > last)
+    {
         records.append(&mut group);
         at = at.saturating_add(head.span());
         last = Some(head.number);
@@ -214,7 +217,8 @@ fn group_head(file: FileNumber, bytes: &[u8]) -> Option<GroupHead> {
     if *given != check(file, &[number, length]) {
         return None;
     }
-    let length = usize::try_from(u32::from_le_bytes(*length)).ok().filter(|length| *length <= SEALED_BYTES_MAX)?;
+    let length =
+        usize::try_from(u32::from_le_bytes(*length)).ok().filter(|length| *length <= SEALED_BYTES_MAX)?;
     Some(GroupHead { number: u32::from_le_bytes(*number), length })
 }
 
@@ -227,12 +231,7 @@ fn check(file: FileNumber, fields: &[&[u8]]) -> [u8; CHECK_BYTES] {
     let number = file.0.to_le_bytes();
     let mut parts: Vec<&[u8]> = vec![&number];
     parts.extend(fields);
-    let digest = sha256(HEAD, &parts);
-    let mut check = [0; CHECK_BYTES];
-    for (to, from) in check.iter_mut().zip(digest.as_bytes()) {
-        *to = *from;
-    }
-    check
+    sha256(HEAD, &parts).as_bytes().first_chunk().copied().unwrap_or_default()
 }
 
 fn context(file: FileNumber) -> Vec<u8> {
@@ -286,9 +285,14 @@ mod tests {
             let whole = begins.iter().skip(1).chain([&bytes.len()]).filter(|end| **end <= cut).count();
             let intact = begins.get(whole).map_or(bytes.len(), |begin| *begin).min(cut);
             // The zeros that pad the last group carry nothing.
-            let expected = if cut < SECTOR_BYTES { Scanned::NeverBegun } else { found(u64::try_from(whole).unwrap(), intact) };
+            let expected = if cut < SECTOR_BYTES {
+                Scanned::NeverBegun
+            } else {
+                found(u64::try_from(whole).unwrap(), intact)
+            };
             let scanned = scan(&key(), FILE, &bytes[..cut]);
-            if !matches!((&scanned, &expected), (Scanned::Intact { records: a, .. }, Scanned::Intact { records: b, .. }) if a.len() > b.len()) {
+            if !matches!((&scanned, &expected), (Scanned::Intact { records: a, .. }, Scanned::Intact { records: b, .. }) if a.len() > b.len())
+            {
                 assert_eq!(scanned, expected, "cut at {cut}");
             }
         }

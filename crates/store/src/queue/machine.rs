@@ -5,14 +5,12 @@
 //! asked for a [`Effect::Sync`]. [`Durable`] is made here alone, and only by `Synced`.
 
 use super::file::{FileNumber, FileSealer};
-use super::row::{
-    Arrival, Checkpoint, GROUP_BYTES_MAX, GROUP_RECORDS_MAX, Group, Record, Row, RowNumber,
-};
+use super::row::{Arrival, Checkpoint, GROUP_BYTES_MAX, GROUP_RECORDS_MAX, Group, Record, Row, RowNumber};
 use super::seen::{Fingerprint, Seen, Verdict};
-use rand_core::CryptoRng;
+use rand::CryptoRng;
 use salus_crypto::at_rest::MachineKey;
 use salus_wire::{BatchNumber, Code, DeviceId, List, Sequence, encode};
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 /// What the queue may take of the disk.
@@ -20,7 +18,7 @@ use std::sync::Arc;
 pub struct Limits {
     /// Bytes of all files, beyond which frames are refused.
     pub bytes_max: u64,
-    /// Bytes at which a new file begins; well below half of `bytes_max`.
+    /// Bytes of rows at which a new file begins; well below half of `bytes_max`.
     pub file_bytes_max: u64,
 }
 
@@ -94,9 +92,10 @@ pub enum Effect {
     Sync(FileNumber),
     /// Sync the folder, so that a new file's name survives.
     SyncFolder,
-    /// Cut the file back to this length.
+    /// Cut the file back to this length, and sync that.
     Truncate(FileNumber, u64),
-    /// Delete the file. If this is lost in a crash, recovery does it again.
+    /// Delete the file. If this is lost in a crash, recovery does it again; without a
+    /// [`Effect::SyncFolder`] behind it, only for files whose rows are done.
     Delete(FileNumber),
     /// Answer whoever waits.
     Reply(Ticket, Reply),
@@ -139,6 +138,8 @@ struct OldFile {
 struct CurrentFile {
     number: FileNumber,
     bytes: u64,
+    /// Bytes before its first group of rows.
+    head_bytes: u64,
     sealer: FileSealer,
 }
 
@@ -149,7 +150,7 @@ struct Gathered {
     records: Vec<u8>,
     count: u32,
     waiting: Vec<(Ticket, Reply)>,
-    rows: HashMap<(DeviceId, Sequence), Fingerprint>,
+    rows: BTreeMap<(DeviceId, Sequence), Fingerprint>,
     next_row: RowNumber,
     next_batch: BatchNumber,
     done_below: RowNumber,
@@ -259,7 +260,10 @@ impl Machine {
             (Phase::Writing, Input::Synced) => self.commit(),
             (Phase::Rolling | Phase::Writing, Input::DiskFull) => self.back_out(),
             (_, Input::Failed) => self.poison(),
-            (Phase::Poisoned, Input::Append(ticket, _) | Input::StartBatch(ticket) | Input::DoneBelow(ticket, _)) => {
+            (
+                Phase::Poisoned,
+                Input::Append(ticket, _) | Input::StartBatch(ticket) | Input::DoneBelow(ticket, _),
+            ) => {
                 vec![refuse(ticket, Code::QueueDisk)]
             }
             (_, Input::Append(ticket, _) | Input::StartBatch(ticket) | Input::DoneBelow(ticket, _)) => {
@@ -325,7 +329,8 @@ impl Machine {
         if self.gathered.count == 0 {
             return self.gathered.replies();
         }
-        let full = |file: &CurrentFile| file.bytes >= self.limits.file_bytes_max;
+        let full =
+            |file: &CurrentFile| file.bytes.saturating_sub(file.head_bytes) >= self.limits.file_bytes_max;
         if self.current.as_ref().is_none_or(full) { self.roll(rng) } else { self.write() }
     }
 
@@ -339,7 +344,7 @@ impl Machine {
         let Ok(mut group) = group else { return self.poison() };
         bytes.append(&mut group);
         let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        self.making = Some(CurrentFile { number, bytes: length, sealer });
+        self.making = Some(CurrentFile { number, bytes: length, head_bytes: length, sealer });
         self.phase = Phase::Rolling;
         vec![
             Effect::Create(number),
@@ -378,7 +383,7 @@ impl Machine {
         if let Some(file) = self.current.as_mut() {
             file.bytes = file.bytes.saturating_add(written);
         }
-        for ((device, sequence), fingerprint) in self.gathered.rows.drain() {
+        for ((device, sequence), fingerprint) in std::mem::take(&mut self.gathered.rows) {
             self.kept.seen.note(device, sequence, fingerprint);
         }
         self.kept.next_row = self.gathered.next_row;
@@ -393,7 +398,7 @@ impl Machine {
     /// No room: what was begun is undone, and whoever waits is told to come again.
     fn back_out(&mut self) -> Vec<Effect> {
         let mut effects = match (self.making.take(), &self.current) {
-            (Some(file), _) => vec![Effect::Delete(file.number)],
+            (Some(file), _) => vec![Effect::Delete(file.number), Effect::SyncFolder],
             (None, Some(file)) => vec![Effect::Truncate(file.number, file.bytes)],
             (None, None) => Vec::new(),
         };

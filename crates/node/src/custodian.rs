@@ -1,0 +1,113 @@
+//! The custodian: decides for itself, at its own latest head, and re-seals shares to the reader.
+//!
+//! INV-5 is held by the order of types: a request becomes [`salus_consent::Admitted`] (signature
+//! and replay), then [`salus_consent::Opened`] (final, in order, as committed), then a [`Permit`]
+//! (allowed), and only [`release`], which uses the permit up, seals anything. The last look at the
+//! refusals and the sealing happen under the lock under which refusals are recorded (P2).
+
+use crate::entropy::entropy;
+use crate::office::Office;
+use crate::refusals::RefusalBook;
+use crate::refused;
+use rand::CryptoRng;
+use salus_consent::{Denied, Desk, Permit, Refusals, decide};
+use salus_store::Shares;
+use salus_store::shares::Page;
+use salus_wire::limits::EPOCHS_PER_ENVELOPE_MAX;
+use salus_wire::release::{EpochShares, ReleaseRequest, Released, release_info, released_message};
+use salus_wire::rpc::Refusal;
+use salus_wire::{Code, List, encode, namespaces};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// The custodian of one member.
+pub struct Custodian {
+    office: Arc<Office>,
+    desk: Mutex<Desk>,
+    shares: Arc<Shares>,
+    refusals: Arc<RefusalBook>,
+}
+
+impl Custodian {
+    /// The custodian over what a disk holds.
+    #[must_use]
+    pub fn new(office: Arc<Office>, shares: Arc<Shares>, refusals: Arc<RefusalBook>) -> Self {
+        let desk = Mutex::new(Desk::new(office.chain, office.me));
+        Self { office, desk, shares, refusals }
+    }
+
+    /// Decides a request and, if it is permitted, releases the shares that this custodian holds.
+    ///
+    /// # Errors
+    /// A refusal with the clause that denies.
+    pub async fn answer(&self, request: ReleaseRequest) -> Result<Released, Refusal> {
+        let permit = self.permit(request).await?;
+        let (access, requester) = (permit.access(), permit.requester());
+        let shares = self
+            .shares
+            .page(&permit.grants(), |epoch| permit.opens(epoch), permit.skip(), EPOCHS_PER_ENVELOPE_MAX)
+            .await
+            .map_err(|error| refused::store(&error))?;
+        if shares.shares.is_empty() {
+            return Err(refused::bare(Code::NothingHeld));
+        }
+        let count = shares.shares.len();
+        let mut rng = entropy()?;
+        let released =
+            self.refusals.locked(|refusals| release(permit, shares, refusals, &self.office, &mut rng))?;
+        tracing::info!(%requester, access = ?access.0, count, "released key shares");
+        Ok(released)
+    }
+
+    /// How many epochs' shares are held.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.shares.count()
+    }
+
+    async fn permit(&self, request: ReleaseRequest) -> Result<Permit, Refusal> {
+        let office = &self.office;
+        let admitted = self.desk(|desk| desk.admit(request, office.now())).map_err(refused::denied)?;
+        let view = office.view(admitted.reads()).await?;
+        let opened = admitted.open(&view, office.now()).map_err(refused::denied)?;
+        self.desk(|desk| desk.learn(&opened));
+        let view = office.view(opened.reads()).await?;
+        let decided = self.refusals.locked(|refusals| decide(opened, &view, refusals, office.now()));
+        decided.map_err(refused::denied)
+    }
+
+    fn desk<T>(&self, work: impl FnOnce(&mut Desk) -> T) -> T {
+        // A desk holds no invariant that a panic in between could break.
+        work(&mut self.desk.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// The dangerous act: re-seals shares to the reader's key and signs what was done. It uses up the
+/// permit, which is the only thing it can be done with, and gives nothing the permit does not open.
+///
+/// # Errors
+/// A denial when the grant was refused meanwhile or the decision is too old.
+pub fn release(
+    permit: Permit,
+    page: Page,
+    refusals: &Refusals,
+    office: &Office,
+    rng: &mut impl CryptoRng,
+) -> Result<Released, Refusal> {
+    let redeemed = permit.redeem(refusals, office.now()).map_err(refused::denied)?;
+    if !page.shares.iter().all(|share| redeemed.opens(&share.header)) {
+        return Err(refused::denied(Denied::ViewIncomplete));
+    }
+    let (custodian, access, remaining) = (office.me, redeemed.access(), page.remaining);
+    let shares = List::new(page.shares).map_err(|_| refused::bare(Code::Internal))?;
+    let info = release_info(office.chain, custodian, access);
+    let sealed = redeemed
+        .reader()
+        .seal(&info, &[], &encode(&EpochShares(shares)), rng)
+        .map_err(|_| refused::because(Code::Malformed, "the reader's key is not a key"))?;
+    let message = released_message(office.chain, custodian, access, &sealed, remaining);
+    let signature = office.service.sign(namespaces::RELEASED, &message);
+    Ok(Released { custodian, access, sealed, remaining, signature })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,68 @@
+//! The secrets of one node, read from their files and held against the genesis: a node that runs
+//! with another member's key, or with an old one, is stopped here and not by its peers.
+
+use crate::config::NodeConfig;
+use crate::error::NodeError;
+use salus_crypto::at_rest::MachineKey;
+use salus_crypto::kem::KemSecretKey;
+use salus_crypto::secret::Secret;
+use salus_crypto::sign::SigningKey;
+use salus_link::{Credential, Subject};
+use salus_store::key_file;
+use salus_wire::GenesisMember;
+use std::path::Path;
+
+/// Everything secret that a node holds.
+#[derive(Debug)]
+pub struct Keys {
+    /// Of the key that votes.
+    pub consensus_seed: Secret<32>,
+    /// Signs for store and custodian.
+    pub service: SigningKey,
+    /// Opens what writers seal to this custodian.
+    pub custodian: KemSecretKey,
+    /// Seals what is at rest.
+    pub machine: MachineKey,
+    /// The node's certificate and its key.
+    pub tls: Credential,
+}
+
+impl Keys {
+    /// Reads all key files. The data folder must exist.
+    ///
+    /// # Errors
+    /// [`NodeError`] naming the file that is missing, exposed, malformed, or not this member's.
+    pub fn load(config: &NodeConfig, member: &GenesisMember) -> Result<Self, NodeError> {
+        let keys = Self {
+            consensus_seed: key_file::read(&config.consensus_key_file)?,
+            service: SigningKey::from_seed(key_file::read(&config.service_key_file)?),
+            custodian: KemSecretKey::from_seed(key_file::read(&config.custodian_key_file)?),
+            machine: key_file::read_machine_key(&config.machine_key_file, &config.data_dir)?,
+            tls: credential(config)?,
+        };
+        let foreign = |path: &Path| Err(NodeError::ForeignKey { path: path.to_owned() });
+        let voting = SigningKey::from_seed(key_file::read(&config.consensus_key_file)?);
+        if voting.public_key() != member.consensus {
+            return foreign(&config.consensus_key_file);
+        }
+        if keys.service.public_key() != member.service {
+            return foreign(&config.service_key_file);
+        }
+        if keys.custodian.public_key() != member.custodian {
+            return foreign(&config.custodian_key_file);
+        }
+        Ok(keys)
+    }
+}
+
+fn credential(config: &NodeConfig) -> Result<Credential, NodeError> {
+    let path = &config.tls_cert_file;
+    let chain = std::fs::read_to_string(path)
+        .map_err(|source| NodeError::Unreadable { path: path.clone(), source })?;
+    let key = key_file::read_text(&config.tls_key_file)?;
+    let credential = Credential::from_pem(chain, key).map_err(NodeError::Tls)?;
+    match credential.subject() {
+        Ok(Subject::Member(member)) if member == config.member => Ok(credential),
+        _ => Err(NodeError::ForeignCertificate { path: path.clone() }),
+    }
+}

@@ -1,0 +1,157 @@
+//! The composition of one node, and its life from start to end. Everything that touches the
+//! system's files, sockets and signals is opened here.
+
+use crate::config::NodeConfig;
+use crate::custodian::Custodian;
+use crate::deposits::Deposits;
+use crate::door::Door;
+use crate::error::NodeError;
+use crate::keeper::Keeper;
+use crate::keys::Keys;
+use crate::limits::Gates;
+use crate::office::{Office, ReadState, read_from, system_clock};
+use crate::refusals::RefusalBook;
+use salus_crypto::secret::Secret;
+use salus_engine::{Config as EngineConfig, Engine, Pacing, Peer, Watch};
+use salus_link::{Consortium, Limits, ServerTls, serve};
+use salus_store::{Fragments, Shares};
+use salus_wire::GenesisMember;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::runtime::Handle as Runtime;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// How often refusals that the state shows by now are dropped.
+const SETTLE_EVERY: Duration = Duration::from_secs(60);
+/// Refusals below which dropping them is not worth rewriting the journal.
+const SETTLE_ABOVE: usize = 1_024;
+
+/// Runs a node until `shutdown` resolves, or until it fails.
+///
+/// # Errors
+/// [`NodeError`]: it did not start, or a part of it without which it must not go on has ended.
+pub async fn run(config: NodeConfig, shutdown: impl Future<Output = ()>) -> Result<(), NodeError> {
+    let consortium = read_consortium(&config.consortium_file)?;
+    std::fs::create_dir_all(&config.data_dir)
+        .map_err(|source| NodeError::Unreadable { path: config.data_dir.clone(), source })?;
+    let keys = Keys::load(&config, own_entry(&config, &consortium)?)?;
+    let tls = ServerTls::endpoints(&keys.tls, &consortium.authorities()).map_err(NodeError::Tls)?;
+    let address = config.listen_rpc;
+    let listener =
+        TcpListener::bind(address).await.map_err(|source| NodeError::Listen { address, source })?;
+    let refusals =
+        Arc::new(RefusalBook::open(&config.data_dir.join("refusals.journal"), Runtime::current())?);
+    let fragments = Fragments::open(&config.data_dir.join("store")).await?;
+    let shares = Arc::new(Shares::open(&config.data_dir.join("custodian"), keys.machine).await?);
+    let mut engine = start_engine(&config, &consortium, keys.consensus_seed, Arc::clone(&refusals)).await?;
+    let office = Arc::new(Office {
+        chain: consortium.chain(),
+        me: config.member,
+        faults: consortium.faults(),
+        service: keys.service,
+        read: read_from(engine.handle()),
+        clock: system_clock(),
+    });
+    let door = Arc::new(Door {
+        engine: engine.handle(),
+        keeper: Keeper::new(Arc::clone(&office), fragments),
+        deposits: Deposits::new(Arc::clone(&office), keys.custodian, Arc::clone(&shares)),
+        custodian: Custodian::new(Arc::clone(&office), shares, Arc::clone(&refusals)),
+        gates: Gates::default(),
+        office: Arc::clone(&office),
+    });
+    tracing::info!(member = %config.member, %address, "the node answers calls");
+    let handler = move |peer, request| {
+        let door = Arc::clone(&door);
+        async move { door.answer(peer, request).await }
+    };
+    let ended = tokio::select! {
+        () = serve(listener, tls, Limits::default(), handler) => Err(NodeError::Lost),
+        error = engine.ended() => Err(NodeError::Engine(error)),
+        error = settle(&refusals, &office.read) => Err(error),
+        () = shutdown => Ok(()),
+    };
+    tracing::info!(member = %config.member, "the node stops");
+    let stopped = tokio::task::spawn_blocking(move || engine.stop()).await;
+    ended.and(stopped.map_err(|_| NodeError::Lost))
+}
+
+/// Resolves when the system asks this process to end: SIGTERM or SIGINT. A process that cannot hear
+/// of them runs until it is killed, which loses nothing.
+pub async fn until_told() {
+    let (Ok(mut terminate), Ok(mut interrupt)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
+
+fn read_consortium(path: &Path) -> Result<Consortium, NodeError> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|source| NodeError::Unreadable { path: path.to_owned(), source })?;
+    Consortium::parse(&text).map_err(|source| NodeError::Consortium { path: path.to_owned(), source })
+}
+
+fn own_entry<'a>(config: &NodeConfig, consortium: &'a Consortium) -> Result<&'a GenesisMember, NodeError> {
+    let member = config.member;
+    consortium.genesis().member(member).ok_or(NodeError::NoSuchMember { member: member.get() })
+}
+
+async fn start_engine(
+    config: &NodeConfig,
+    consortium: &Consortium,
+    consensus_seed: Secret<32>,
+    refusals: Arc<RefusalBook>,
+) -> Result<Engine, NodeError> {
+    let engine = EngineConfig {
+        dir: config.data_dir.join("engine"),
+        me: config.member,
+        members: peers(consortium)?,
+        listen: config.listen_peers,
+        consensus_seed,
+        genesis: consortium.genesis().clone(),
+        pacing: Pacing::default(),
+    };
+    let watch: Arc<dyn Watch> = refusals;
+    // Opening the archive and the state is file work, on the threads for that.
+    let started = tokio::task::spawn_blocking(move || Engine::start(engine, watch)).await;
+    Ok(started.map_err(|_| NodeError::Lost)??)
+}
+
+fn peers(consortium: &Consortium) -> Result<Vec<Peer>, NodeError> {
+    let members = consortium.members().iter().zip(consortium.genesis().members.iter());
+    members
+        .enumerate()
+        .map(|(member, (place, entry))| {
+            let address = resolve(&place.peers)
+                .ok_or_else(|| NodeError::Address { member, address: place.peers.clone() })?;
+            Ok(Peer { key: entry.consensus, address })
+        })
+        .collect()
+}
+
+fn resolve(address: &str) -> Option<SocketAddr> {
+    address.to_socket_addrs().ok()?.next()
+}
+
+/// Keeps the record of refusals small; ends only when it can no longer be written.
+async fn settle(refusals: &RefusalBook, read: &ReadState) -> NodeError {
+    loop {
+        tokio::time::sleep(SETTLE_EVERY).await;
+        if refusals.count() <= SETTLE_ABOVE {
+            continue;
+        }
+        match refusals.settle(read).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return NodeError::Refusals(error),
+            Err(refusal) => tracing::debug!(code = %refusal.code, "refusals are settled later"),
+        }
+    }
+}
