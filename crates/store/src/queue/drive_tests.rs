@@ -1,9 +1,9 @@
 //! The driver on real files: what is kept across lives of the process, and what a reader gets.
 
+use super::QueueError;
 use super::drive::{Queue, Reader, open};
 use super::machine::Limits;
 use super::row::{Arrival, Route, Row, RowNumber};
-use super::QueueError;
 use salus_crypto::Secret;
 use salus_crypto::at_rest::MachineKey;
 use salus_crypto::chain::ChainAnchor;
@@ -97,6 +97,8 @@ async fn files_whose_rows_are_done_are_deleted() {
     }
     let before = queue.stats().bytes;
     queue.done_below(RowNumber::new(30)).await.unwrap();
+    // Whoever is answered next is answered after the files are gone.
+    let _ = queue.append(arrival(30, 100)).await.unwrap();
     assert!(queue.stats().bytes < before / 3, "{} of {before}", queue.stats().bytes);
     let files = std::fs::read_dir(folder.path()).unwrap().count();
     assert!(files <= 3, "{files}");
