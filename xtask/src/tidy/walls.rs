@@ -68,6 +68,7 @@ const ARROWS: &[(&str, Uses)] = &[
     ),
     ("salus", Uses::Any),
     ("salus-fuzz", Uses::Any),
+    ("salus-wrong", Uses::Only(&[])),
     ("xtask", Uses::Only(&[])),
 ];
 

@@ -1,0 +1,12 @@
+//! Wrong: makes a permit without asking `consent` to decide.
+//!
+//! EXPECT: E0451 of struct `Permit` are private
+#![forbid(unsafe_code)]
+
+use salus_consent::{FinalView, Opened, Permit};
+use salus_wire::TimeMs;
+
+/// Permits whatever was asked.
+pub fn permit_without_decision(opened: Opened, view: &FinalView, now: TimeMs) -> Permit {
+    Permit { opened, at: view.at(), decided: now } // wrong
+}
