@@ -198,3 +198,119 @@ fn write_cbor(value: &Cbor) -> Vec<u8> {
     ciborium::into_writer(value, &mut bytes).expect("writing to memory cannot fail");
     bytes
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decimal::Decimal;
+    use crate::kind;
+    use crate::reading::{Rate, TIME_END, TIME_MIN, Value, WAVEFORM_SAMPLES_MAX, Waveform};
+    use proptest::prelude::*;
+    use salus_crypto::{Batch, Secret};
+    use salus_wire::TimeMs;
+
+    const DEVICE: DeviceId = DeviceId::new([7; 16]);
+
+    fn key() -> SigningKey {
+        SigningKey::from_seed(Secret::from_bytes([9; 32]))
+    }
+
+    fn heart_rate(mantissa: i64, exponent: i8, time: u64) -> Reading {
+        let value = Value::Quantity(Decimal::new(mantissa, exponent).unwrap());
+        Reading::new(kind::find("8867-4").unwrap(), TimeMs::new(time), value).unwrap()
+    }
+
+    fn ecg(samples: Vec<i16>) -> Reading {
+        let rate = Rate::new(1_000_000, 1_000_000).unwrap();
+        let scale = Decimal::new(i64::MAX, -9).unwrap();
+        let waveform = Waveform::new(rate, scale, i32::MIN, samples).unwrap();
+        Reading::new(kind::find("131389").unwrap(), TIME_MIN, Value::Waveform(waveform)).unwrap()
+    }
+
+    #[test]
+    fn a_signed_frame_parses_and_verifies() {
+        let reading = heart_rate(72, 0, 1_700_000_000_000);
+        let bytes = sign(&key(), DEVICE, Sequence::new(41), reading.clone());
+        let frame = parse(&bytes).unwrap();
+        assert_eq!(frame.device(), DEVICE);
+        assert_eq!(frame.sequence(), Sequence::new(41));
+        assert_eq!(frame.reading(), &reading);
+        assert_eq!(frame.to_bytes(), bytes);
+        assert_eq!(frame.verify(&key().public_key()), Ok(()));
+        let other = SigningKey::from_seed(Secret::from_bytes([8; 32])).public_key();
+        assert_eq!(frame.verify(&other), Err(Reject::Signature));
+    }
+
+    #[test]
+    fn the_longest_reading_fits_and_no_longer_frame_is_looked_at() {
+        let longest = sign(&key(), DEVICE, Sequence::new(u64::MAX), ecg(vec![-1; WAVEFORM_SAMPLES_MAX]));
+        assert!(parse(&longest).is_ok());
+        assert!(longest.len() + 256 < FRAME_BYTES_MAX);
+        let garbage = vec![0; FRAME_BYTES_MAX + 1];
+        assert_eq!(parse(&garbage), Err(Reject::TooLarge { bytes: FRAME_BYTES_MAX + 1 }));
+        assert_eq!(parse(&garbage[1..]), Err(Reject::NotCose));
+    }
+
+    #[test]
+    fn many_signatures_check_in_one_batch() {
+        use rand::SeedableRng;
+        let mut batch = Batch::new();
+        for sequence in 0..20 {
+            let bytes = sign(&key(), DEVICE, Sequence::new(sequence), heart_rate(72, 0, 1_700_000_000_000));
+            let frame = parse(&bytes).unwrap();
+            batch.push_raw(&frame.signed_bytes(), key().public_key(), *frame.signature());
+        }
+        assert_eq!(batch.verify(&mut rand::rngs::StdRng::seed_from_u64(1)), Ok(()));
+    }
+
+    #[test]
+    fn a_leaf_yields_the_sample_and_what_was_signed() {
+        let bytes = sign(&key(), DEVICE, Sequence::new(3), heart_rate(7, 1, 1_700_000_000_000));
+        let frame = parse(&bytes).unwrap();
+        let mut leaf = frame.to_leaf(key().public_key()).unwrap();
+        let claim = Sample::from_leaf(&leaf).unwrap();
+        assert_eq!(claim.value.reading(), frame.reading());
+        assert_eq!((claim.value.device(), claim.value.sequence()), (DEVICE, Sequence::new(3)));
+        assert_eq!((claim.signed, claim.signature), (frame.signed_bytes(), *frame.signature()));
+        leaf.frame = Blob::new([&bytes[..], &[0]].concat()).unwrap();
+        assert_eq!(Sample::from_leaf(&leaf).err(), Some(Code::FrameMalformed));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn any_quantity_comes_back(
+            mantissa in any::<i64>(),
+            exponent in -9_i8..=9,
+            time in TIME_MIN.get()..TIME_END.get(),
+            sequence in any::<u64>(),
+        ) {
+            let reading = heart_rate(mantissa, exponent, time);
+            let bytes = sign(&key(), DEVICE, Sequence::new(sequence), reading.clone());
+            let frame = parse(&bytes).unwrap();
+            prop_assert_eq!(frame.reading(), &reading);
+        }
+
+        #[test]
+        fn any_waveform_comes_back(samples in proptest::collection::vec(any::<i16>(), 1..400)) {
+            let bytes = sign(&key(), DEVICE, Sequence::new(0), ecg(samples.clone()));
+            let frame = parse(&bytes).unwrap();
+            prop_assert_eq!(frame.reading(), &ecg(samples));
+        }
+
+        #[test]
+        fn altered_frames_are_refused(at in any::<proptest::sample::Index>(), byte in any::<u8>()) {
+            let good = sign(&key(), DEVICE, Sequence::new(5), heart_rate(72, 0, 1_700_000_000_000));
+            let mut bytes = good.clone();
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+            let verdict = parse(&bytes).and_then(|frame| frame.verify(&key().public_key()));
+            prop_assert_eq!(verdict.is_ok(), bytes == good);
+        }
+
+        #[test]
+        fn garbage_is_refused(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            prop_assert!(parse(&bytes).is_err());
+        }
+    }
+}

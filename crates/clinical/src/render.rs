@@ -5,14 +5,23 @@
 //! know.
 
 use crate::kind::System;
-use crate::reading::{Sample, Value, Waveform};
+use crate::reading::{Reading, Sample, Value, Waveform};
 use salus_proof::Verified;
 use std::fmt::Write;
 
 /// One line for a terminal: time in milliseconds since 1970, kind, value and unit.
 #[must_use]
 pub fn line(sample: &Verified<Sample>) -> String {
-    let reading = sample.get().reading();
+    reading_line(sample.get().reading())
+}
+
+/// One JSON object on one line (RFC 8259). Decimals are written as numbers with their precision.
+#[must_use]
+pub fn json(sample: &Verified<Sample>) -> String {
+    sample_json(sample.get())
+}
+
+fn reading_line(reading: &Reading) -> String {
     let kind = reading.kind();
     let mark = if reading.is_plausible() { "" } else { " (implausible)" };
     let value = match reading.value() {
@@ -29,10 +38,7 @@ pub fn line(sample: &Verified<Sample>) -> String {
     format!("{} {}: {value}{mark}", reading.effective(), kind.display())
 }
 
-/// One JSON object on one line (RFC 8259). Decimals are written as numbers with their precision.
-#[must_use]
-pub fn json(sample: &Verified<Sample>) -> String {
-    let sample = sample.get();
+fn sample_json(sample: &Sample) -> String {
     let reading = sample.reading();
     let kind = reading.kind();
     let system = match kind.system() {
@@ -70,4 +76,48 @@ fn waveform_json(waveform: &Waveform) -> String {
         waveform.scale(),
         waveform.origin(),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decimal::Decimal;
+    use crate::kind;
+    use crate::reading::Rate;
+    use salus_wire::{DeviceId, Sequence, TimeMs};
+
+    fn sample(name: &str, value: Value) -> Sample {
+        let time = TimeMs::new(1_700_000_000_123);
+        let reading = Reading::new(kind::find(name).unwrap(), time, value).unwrap();
+        Sample { device: DeviceId::new([7; 16]), sequence: Sequence::new(41), reading }
+    }
+
+    fn quantity(mantissa: i64, exponent: i8) -> Sample {
+        sample("8867-4", Value::Quantity(Decimal::new(mantissa, exponent).unwrap()))
+    }
+
+    fn ecg() -> Sample {
+        let (rate, scale) = (Rate::new(360, 1).unwrap(), Decimal::new(5, -3).unwrap());
+        sample("131330", Value::Waveform(Waveform::new(rate, scale, 1024, vec![955, -1]).unwrap()))
+    }
+
+    #[test]
+    fn lines_are_for_people() {
+        let check = |sample: Sample, text: &str| assert_eq!(reading_line(sample.reading()), text);
+        check(quantity(720, -1), "1700000000123 Heart rate: 72.0 /min");
+        check(quantity(400, 0), "1700000000123 Heart rate: 400 /min (implausible)");
+        check(ecg(), "1700000000123 MDC_ECG_ELEC_POTL_II: 2 samples at 360 per 1 s, 0.005 mV each");
+    }
+
+    #[test]
+    fn json_keeps_precision_and_every_sample() {
+        assert_eq!(
+            sample_json(&quantity(720, -1)),
+            r#"{"device":"07070707070707070707070707070707","sequence":41,"time_ms":1700000000123,"system":"http://loinc.org","code":"8867-4","display":"Heart rate","unit":"/min","plausible":true,"value":72.0}"#
+        );
+        assert!(
+            sample_json(&ecg())
+                .ends_with(r#""rate":[360,1],"scale":0.005,"origin":1024,"samples":[955,-1]}"#)
+        );
+    }
 }
