@@ -63,7 +63,6 @@ struct Walk {
     seed: ChainSeed,
     lane: bool,
     present: u16,
-    ended: bool,
 }
 
 /// A listing under way.
@@ -75,6 +74,8 @@ pub struct Lister {
     walks: Vec<Walk>,
     attempts: u16,
     asked: Option<AskId>,
+    /// Keys in the question that is awaited.
+    keys: usize,
     state: State,
     faults: Vec<Fault>,
 }
@@ -97,6 +98,7 @@ impl Lister {
             walks: Vec::new(),
             attempts: 0,
             asked: None,
+            keys: 0,
             state: State::Walking(0),
             faults: Vec::new(),
         };
@@ -110,9 +112,9 @@ impl Lister {
             return Vec::new();
         }
         match (&self.state, told.what) {
-            (State::Walking(walk), Ok(Answer::Values(values))) => {
+            (State::Walking(walk), Ok(Answer::Values(values))) if values.values.len() == self.keys => {
                 let found = values.values.iter().take_while(|value| value.is_some()).count();
-                self.walked(*walk, u16::try_from(found).unwrap_or(STRIDE))
+                self.walked(told.from, *walk, u16::try_from(found).unwrap_or(STRIDE))
             }
             (State::Proving, Ok(Answer::Proof(proof))) => self.proven(told.from, proof),
             (State::Done(_), _) => Vec::new(),
@@ -136,8 +138,7 @@ impl Lister {
     }
 
     fn restart(&mut self) -> Vec<Ask> {
-        self.walks =
-            vec![Walk { seed: ChainSeed::new(self.seed.to_secret()), lane: false, present: 0, ended: false }];
+        self.walks = vec![Walk { seed: ChainSeed::new(self.seed.to_secret()), lane: false, present: 0 }];
         self.state = State::Walking(0);
         self.ask_walk(0)
     }
@@ -153,17 +154,20 @@ impl Lister {
         self.restart()
     }
 
-    fn walked(&mut self, number: usize, found: u16) -> Vec<Ask> {
+    fn walked(&mut self, from: MemberIndex, number: usize, found: u16) -> Vec<Ask> {
         let Some(walk) = self.walks.get_mut(number) else { return Vec::new() };
         walk.present = walk.present.saturating_add(found);
-        walk.ended = found < STRIDE || walk.present >= CHAIN_LEN_MAX;
-        if !walk.ended {
+        let ended = found < STRIDE || walk.present >= CHAIN_LEN_MAX;
+        // More than one proof can show, or the word of a member that lies: the next one tells.
+        if self.walks.iter().map(Walk::count).sum::<usize>() > STATE_KEYS_MAX {
+            return self.retry(from, Code::TooLarge);
+        }
+        if !ended {
             return self.ask_walk(number);
         }
         if number == 0 {
             let grants = self.walks.first().map_or(0, |walk| walk.present);
-            let lane =
-                |index| Walk { seed: lane_seed(&self.seed, index), lane: true, present: 0, ended: false };
+            let lane = |index| Walk { seed: lane_seed(&self.seed, index), lane: true, present: 0 };
             let lanes: Vec<Walk> = (1..=grants).map(lane).collect();
             self.walks.extend(lanes);
         }
@@ -181,24 +185,21 @@ impl Lister {
         let first = walk.present.saturating_add(1);
         let last = walk.present.saturating_add(STRIDE).min(CHAIN_LEN_MAX);
         let keys = (first..=last).map(|index| walk.key(index)).collect();
-        self.ask(What::Read(keys))
+        self.ask(What::Read, keys)
     }
 
     fn ask_proof(&mut self) -> Vec<Ask> {
         let keys: Vec<StateKey> = self.walks.iter().flat_map(Walk::keys).collect();
-        if keys.len() > STATE_KEYS_MAX {
-            self.state = State::Done(Err(ClientError::ChainUsedUp));
-            return Vec::new();
-        }
         self.state = State::Proving;
-        self.ask(What::Prove(keys))
+        self.ask(What::Prove, keys)
     }
 
-    fn ask(&mut self, what: What) -> Vec<Ask> {
+    fn ask(&mut self, what: fn(Vec<StateKey>) -> What, keys: Vec<StateKey>) -> Vec<Ask> {
+        self.keys = keys.len();
         let id = AskId(self.asked.map_or(0, |last| last.0.wrapping_add(1)));
         self.asked = Some(id);
         let to = MemberIndex::new(self.home.get().wrapping_add(self.attempts) % self.members);
-        vec![Ask { id, to, what }]
+        vec![Ask { id, to, what: what(keys) }]
     }
 
     fn proven(&mut self, from: MemberIndex, proof: Box<StateProof>) -> Vec<Ask> {
@@ -230,6 +231,11 @@ impl Walk {
     fn key(&self, index: u16) -> StateKey {
         let tag = self.seed.link(index).tag();
         if self.lane { StateKey::Access(AccessTag(tag)) } else { StateKey::Grant(GrantTag(tag)) }
+    }
+
+    /// How many [`Walk::keys`] there are, at least, when the walk goes no further.
+    fn count(&self) -> usize {
+        usize::from(self.present.saturating_add(1).min(CHAIN_LEN_MAX))
     }
 
     /// Every present tag and the first absent one.

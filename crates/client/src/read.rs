@@ -102,6 +102,7 @@ pub struct Reader {
     plan: ReadPlan,
     reader: KemSecretKey,
     phase: Phase,
+    /// Questions of the present phase; answers to those of earlier phases are ignored.
     asked: BTreeMap<AskId, MemberIndex>,
     next_ask: u64,
     faults: Vec<Fault>,
@@ -203,6 +204,7 @@ impl Reader {
         let link = self.plan.grant.lane().link(pending.index);
         let tag = AccessTag(link.tag());
         self.access = Some((tag, pending.index, committed));
+        self.asked.clear();
         let access = Access { tag, index: pending.index, link, one_time: pending.one_time };
         let gathering = KeyGathering::new(&self.plan, access, self.reader.public_key());
         let asks = gathering.first_asks(&self.plan, now, rng);
@@ -224,6 +226,7 @@ impl Reader {
         let Phase::Keys(gathering) = phase else { return Vec::new() };
         match gathering.open() {
             Ok((opened, faults)) => {
+                self.asked.clear();
                 self.faults.extend(faults);
                 let mut segments = SegmentGathering::new(&self.plan, opened);
                 let asks = segments.asks(&self.plan, now);
@@ -251,6 +254,7 @@ impl Reader {
         self.faults.append(&mut segments.take_faults());
         match segments.anchors() {
             Ok(keys) => {
+                self.asked.clear();
                 self.turn = 0;
                 self.phase = Phase::Proving { segments, keys };
                 self.ask_prove()
@@ -283,6 +287,9 @@ impl Reader {
         };
         match verified {
             Ok(verified) => self.succeed(verified),
+            Err(Code::WriterFault) => {
+                self.fail(ClientError::Writer { what: "readings that are not the committed ones" })
+            }
             Err(code) => {
                 self.faults.push(Fault { member: told.from, code, detail: "state proof".to_owned() });
                 self.next_member(Self::ask_prove)

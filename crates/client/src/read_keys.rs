@@ -36,9 +36,12 @@ pub(crate) struct Access {
 pub(crate) struct KeyGathering {
     access: Access,
     reader: KemPublicKey,
-    epochs: BTreeMap<(TimeMs, EpochId), Vec<CheckedShare>>,
+    /// Per epoch, one share of each custodian: a share given twice counts once.
+    epochs: BTreeMap<(TimeMs, EpochId), BTreeMap<MemberIndex, CheckedShare>>,
     skip: BTreeMap<MemberIndex, u32>,
-    complete: BTreeSet<MemberIndex>,
+    /// Custodians from whom nothing more will come.
+    answered: BTreeSet<MemberIndex>,
+    /// Custodians of whom something was wrong. Their good shares count all the same.
     failed: BTreeSet<MemberIndex>,
     faults: Vec<Fault>,
     threshold: usize,
@@ -59,7 +62,7 @@ impl KeyGathering {
             reader,
             epochs: BTreeMap::new(),
             skip: BTreeMap::new(),
-            complete: BTreeSet::new(),
+            answered: BTreeSet::new(),
             failed: BTreeSet::new(),
             faults: Vec::new(),
             threshold: usize::from(plan.faults.key_threshold()),
@@ -95,33 +98,35 @@ impl KeyGathering {
         };
         match taken {
             Err(code) => self.fault(from, code, "release of key shares"),
-            Ok(0) => {
-                self.complete.insert(from);
-            }
+            Ok(0) => {}
             Ok(_) => {
                 let skip = self.skip.get(&from).copied().unwrap_or(0);
                 if skip / page_len() < PAGES_MAX {
                     return Some((from, self.request(plan, from, skip, now, rng)));
                 }
-                self.complete.insert(from);
             }
         }
+        self.answered.insert(from);
         None
     }
 
     /// Whether every epoch can be opened, or nobody is left to answer.
     pub(crate) fn is_ready(&self) -> bool {
-        let answered = self.complete.len().saturating_add(self.failed.len());
-        let enough = self.complete.len() >= self.threshold
+        let enough = self.complete() >= self.threshold
             && self.epochs.values().all(|shares| shares.len() >= self.threshold);
-        enough || answered >= self.members
+        enough || self.answered.len() >= self.members
+    }
+
+    /// How many custodians gave all they hold, and nothing wrong.
+    fn complete(&self) -> usize {
+        self.answered.difference(&self.failed).count()
     }
 
     /// Opens every epoch of which enough shares came.
     pub(crate) fn open(mut self) -> Result<(Opened, Vec<Fault>), ClientError> {
-        if self.complete.len() < self.threshold {
+        if self.complete() < self.threshold {
             return Err(ClientError::TooFewShares {
-                released: self.complete.len(),
+                released: self.complete(),
                 needed: self.threshold,
                 faults: self.faults,
             });
@@ -129,7 +134,7 @@ impl KeyGathering {
         let mut epochs = Vec::new();
         let mut missing = 0_usize;
         for (_, shares) in std::mem::take(&mut self.epochs) {
-            match OpeningEpoch::combine(shares) {
+            match OpeningEpoch::combine(shares.into_values().collect()) {
                 Ok(opened) => epochs.push(opened),
                 Err(ShareFault::TooFew { .. }) => missing = missing.saturating_add(1),
                 Err(_) => return Err(ClientError::Writer { what: "good key shares do not make one key" }),
@@ -167,15 +172,19 @@ impl KeyGathering {
     fn keep(&mut self, plan: &ReadPlan, from: MemberIndex, share: EpochShare) {
         let key = (share.header.span.from(), share.header.epoch);
         match checked(plan, from, share) {
-            Ok(share) => self.epochs.entry(key).or_default().push(share),
+            Ok(share) => {
+                self.epochs.entry(key).or_default().insert(from, share);
+            }
             Err(code) => self.fault(from, code, "a key share"),
         }
     }
 
     fn fault(&mut self, member: MemberIndex, code: Code, detail: &str) {
         self.failed.insert(member);
-        self.complete.remove(&member);
-        self.faults.push(Fault { member, code, detail: detail.to_owned() });
+        let fault = Fault { member, code, detail: detail.to_owned() };
+        if !self.faults.contains(&fault) {
+            self.faults.push(fault);
+        }
     }
 
     fn request(

@@ -58,8 +58,8 @@ pub(crate) struct SegmentGathering {
     wanted: BTreeMap<Locator, Wanted>,
     asked: BTreeMap<AskId, Locator>,
     opened: Vec<OpenedSegment>,
-    /// Places of segments that could not be rebuilt; `None` when not even the place is known.
-    unopened: Vec<Option<BatchPlace>>,
+    /// Segments that could not be rebuilt: the places that stores named for each, if any did.
+    unopened: Vec<Vec<BatchPlace>>,
     faults: Vec<Fault>,
     failed: Option<ClientError>,
     geometry: Geometry,
@@ -80,7 +80,14 @@ struct Wanted {
     asked: BTreeSet<MemberIndex>,
     absent: BTreeSet<MemberIndex>,
     failed: BTreeSet<MemberIndex>,
-    manifest: Option<(Manifest, BatchPlace)>,
+    /// Fragments by the manifest and place that came with them. Stores that lie, of whom there are
+    /// at most f < k, may agree on a manifest of their own but never have k fragments of it.
+    found: Vec<Found>,
+}
+
+struct Found {
+    manifest: Manifest,
+    place: BatchPlace,
     good: Vec<CheckedFragment>,
 }
 
@@ -126,14 +133,16 @@ impl SegmentGathering {
         self.failed.is_some() || (self.wanted.is_empty() && self.epochs.iter().all(EpochRead::is_read))
     }
 
-    /// The state keys that prove every segment anchored.
+    /// The state keys that prove every segment anchored, and that the state proven is not from
+    /// before the access.
     pub(crate) fn anchors(&mut self) -> Result<Vec<StateKey>, ClientError> {
         if let Some(error) = self.failed.take() {
             return Err(error);
         }
         let opened = self.opened.iter().map(|segment| &segment.place);
         let places = opened.chain(self.unopened.iter().flatten());
-        let keys: BTreeSet<StateKey> = places.map(anchor_key).collect();
+        let mut keys: BTreeSet<StateKey> = places.map(anchor_key).collect();
+        keys.insert(StateKey::Access(self.access.tag));
         if keys.len() > salus_wire::limits::STATE_KEYS_MAX {
             return Err(ClientError::BeyondGrant);
         }
@@ -181,15 +190,11 @@ impl SegmentGathering {
             && manifest.locator == locator
             && manifest.geometry == self.geometry
             && place.gateway == self.writer;
-        let agrees = wanted.manifest.as_ref().is_none_or(|(known, _)| *known == manifest);
-        if !sound || !agrees {
+        if !sound {
             return self.fault(wanted, from, Code::BadFragment);
         }
         match check(&manifest, index, Fragment::from_bytes(fragment.into_vec())) {
-            Ok(checked) => {
-                wanted.good.push(checked);
-                wanted.manifest.get_or_insert((manifest, place));
-            }
+            Ok(checked) => wanted.keep(manifest, place, checked),
             Err(_) => self.fault(wanted, from, Code::BadFragment),
         }
     }
@@ -204,16 +209,16 @@ impl SegmentGathering {
 
     /// Opens a segment when it can be, closes the epoch when there is none, else keeps waiting.
     fn settle(&mut self, plan: &ReadPlan, locator: Locator, wanted: Wanted) {
-        if wanted.good.len() >= self.geometry.data() {
-            return self.open(wanted);
+        let whole = |found: &Found| found.good.len() >= self.geometry.data();
+        if let Some(winner) = wanted.found.iter().position(whole) {
+            return self.open(wanted, winner);
         }
         let ended = self.epochs.get(wanted.epoch).and_then(|epoch| epoch.end);
-        let beyond_end = wanted.good.is_empty() && ended.is_some_and(|end| wanted.index >= end);
+        let beyond_end = wanted.found.is_empty() && ended.is_some_and(|end| wanted.index >= end);
         if wanted.absent.len() >= self.quorum || beyond_end {
             return self.close(wanted.epoch, wanted.index);
         }
-        let answered =
-            wanted.absent.len().saturating_add(wanted.failed.len()).saturating_add(wanted.good.len());
+        let answered = wanted.absent.len().saturating_add(wanted.failed.len()).saturating_add(wanted.good());
         if answered >= usize::from(plan.faults.members()) {
             return self.give_up(wanted);
         }
@@ -223,10 +228,10 @@ impl SegmentGathering {
     /// Nobody is left to ask. Without any trace of a segment there may be none, or not: whichever,
     /// the walk of this epoch ends here.
     fn give_up(&mut self, wanted: Wanted) {
-        if wanted.manifest.is_none() {
+        if wanted.found.is_empty() {
             self.close(wanted.epoch, wanted.index);
         }
-        self.unopened.push(wanted.manifest.map(|(_, place)| place));
+        self.unopened.push(wanted.found.into_iter().map(|found| found.place).collect());
     }
 
     fn close(&mut self, epoch: usize, index: u32) {
@@ -235,10 +240,13 @@ impl SegmentGathering {
         }
     }
 
-    fn open(&mut self, wanted: Wanted) {
-        let Some((manifest, place)) = wanted.manifest else { return };
+    fn open(&mut self, mut wanted: Wanted, winner: usize) {
+        let Found { manifest, place, good } = wanted.found.swap_remove(winner);
+        for other in std::mem::take(&mut wanted.found).into_iter().flat_map(|found| found.good) {
+            self.fault(&mut wanted, MemberIndex::new(other.index().get()), Code::BadFragment);
+        }
         let Some(epoch) = self.epochs.get(wanted.epoch) else { return };
-        match opened_leaves(&epoch.key, SegmentIndex::new(wanted.index), &manifest, wanted.good) {
+        match opened_leaves(&epoch.key, SegmentIndex::new(wanted.index), &manifest, good) {
             Ok(leaves) => self.opened.push(OpenedSegment { manifest, place, leaves }),
             Err(what) => self.failed = Some(ClientError::Writer { what }),
         }
@@ -271,6 +279,10 @@ impl SegmentGathering {
         rng: &mut impl CryptoRng,
     ) -> Result<Gathered, Code> {
         let state = state::verify(&plan.policy, proof).map_err(|_| Code::ProofInvalid)?;
+        // A state that holds the access holds every anchor that was final before it.
+        if !matches!(state.get(&StateKey::Access(self.access.tag)), Proven::Present(_)) {
+            return Err(Code::NotReady);
+        }
         let mut readings = BTreeMap::new();
         for segment in &self.opened {
             if matches!(state.get(&anchor_key(&segment.place)), Proven::Absent) {
@@ -289,10 +301,9 @@ impl SegmentGathering {
                 }
             }
         }
-        let is_lost = |place: &Option<BatchPlace>| {
-            place.as_ref().is_none_or(|place| !matches!(state.get(&anchor_key(place)), Proven::Absent))
-        };
-        let segments_missing = self.unopened.iter().filter(|place| is_lost(place)).count();
+        let is_kept = |place: &BatchPlace| !matches!(state.get(&anchor_key(place)), Proven::Absent);
+        let is_lost = |places: &[BatchPlace]| places.is_empty() || places.iter().any(is_kept);
+        let segments_missing = self.unopened.iter().filter(|places| is_lost(places)).count();
         Ok(Gathered { readings: readings.into_values().collect(), segments_missing })
     }
 }
@@ -322,19 +333,37 @@ impl Wanted {
             asked: BTreeSet::new(),
             absent: BTreeSet::new(),
             failed: BTreeSet::new(),
-            manifest: None,
-            good: Vec::new(),
+            found: Vec::new(),
         }
     }
 
-    /// The first k stores; then one more for each that failed; then all, once one said it has
+    fn keep(&mut self, manifest: Manifest, place: BatchPlace, checked: CheckedFragment) {
+        let same = |found: &&mut Found| found.manifest == manifest && found.place == place;
+        match self.found.iter_mut().find(same) {
+            Some(found) => found.good.push(checked),
+            None => self.found.push(Found { manifest, place, good: vec![checked] }),
+        }
+    }
+
+    /// Fragments that are what their manifest says, of whatever manifest.
+    fn good(&self) -> usize {
+        self.found.iter().map(|found| found.good.len()).sum()
+    }
+
+    /// Those among them that do not go with the most.
+    fn outvoted(&self) -> usize {
+        let most = self.found.iter().map(|found| found.good.len()).max().unwrap_or(0);
+        self.good().saturating_sub(most)
+    }
+
+    /// The first k stores; then one more for each that failed or disagrees; then all, once one said it has
     /// nothing, since only n - f such answers end an epoch.
     fn stores_to_ask(&self, geometry: Geometry, quorum: usize) -> Vec<MemberIndex> {
         let total = geometry.total();
         let breadth = if self.absent.is_empty() {
-            geometry.data().saturating_add(self.failed.len())
+            geometry.data().saturating_add(self.failed.len()).saturating_add(self.outvoted())
         } else {
-            quorum.saturating_add(self.failed.len()).saturating_add(self.good.len())
+            quorum.saturating_add(self.failed.len()).saturating_add(self.good())
         };
         let stores = (0..u16::try_from(breadth.min(total)).unwrap_or(0)).map(MemberIndex::new);
         stores.filter(|store| !self.asked.contains(store)).collect()
