@@ -47,6 +47,18 @@ enum Command {
         #[arg(long, value_name = "NAME")]
         target: Option<String>,
     },
+    /// Kill random processes of a real consortium (kill -9) while a device streams, and see that
+    /// nothing acknowledged is lost.
+    ///
+    /// Runs the release build; a failure prints the seed that repeats its choices.
+    Torture {
+        /// How many times to kill something.
+        #[arg(long, default_value_t = 200)]
+        rounds: u32,
+        /// Repeat the choices of an earlier run.
+        #[arg(long)]
+        seed: Option<u64>,
+    },
     /// Count functions, files and lines, crate by crate, beside the limits of the house.
     #[command(visible_alias = "loc")]
     Stats,
@@ -68,8 +80,20 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Tidy => tidy::tidy(&root),
         Command::Test => test::test(&root),
         Command::Fuzz { seconds, target } => fuzz::fuzz(&root, seconds, target.as_deref()),
+        Command::Torture { rounds, seed } => torture(&root, rounds, seed),
         Command::Stats => stats::stats(&root),
     }
+}
+
+fn torture(root: &Path, rounds: u32, seed: Option<u64>) -> Result<(), Failure> {
+    let rounds = rounds.to_string();
+    let seed = seed.map(|seed| seed.to_string());
+    let mut arguments =
+        vec!["run", "--release", "--locked", "--package", "salus", "--", "torture", "--rounds", &rounds];
+    if let Some(seed) = &seed {
+        arguments.extend(["--seed", seed]);
+    }
+    run::run(root, "cargo", &arguments)
 }
 
 /// The folder above this crate's manifest.

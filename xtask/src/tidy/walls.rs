@@ -44,10 +44,8 @@ const ARROWS: &[(&str, Uses)] = &[
         Uses::Only(&[
             "salus-crypto",
             "salus-wire",
-            "salus-proof",
             "salus-fragment",
             "salus-consent",
-            "salus-ledger",
             "salus-store",
             "salus-link",
             "salus-engine",
