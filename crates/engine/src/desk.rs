@@ -1,7 +1,7 @@
 //! The driver of [`Judge`]: one thread that takes questions off three queues, final blocks first.
 //!
-//! Promises that a final block is acknowledged to the archive only after it is durable in the
-//! state, that every waiter is told what became of its transaction, and that every queue is
+//! Promises that a final block is acknowledged to the archive only after it was applied, that every
+//! waiter is told what became of its transaction once that is durable, and that every queue is
 //! bounded. Refuses to know the rules; it moves values. When the judge fails it stops, and with it
 //! the engine: nothing is acknowledged after a failed write.
 

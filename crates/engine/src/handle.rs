@@ -62,7 +62,7 @@ impl Handle {
         self.ask(|reply| Ask::Submit { tx: Box::new(tx), reply }).await?
     }
 
-    /// The last block applied durably.
+    /// The last block applied here, which is final and durable.
     #[must_use]
     pub fn head(&self) -> Head {
         *self.head.borrow()

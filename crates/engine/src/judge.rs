@@ -8,8 +8,10 @@
 //! * INV-4: a candidate is [`Verdict::Valid`] only if this member, executing its transactions on
 //!   the state of its parent, finds the three roots that its header names, and every signature
 //!   verifies.
-//! * Final blocks are applied in order, each once; [`Judge::commit`] returns when one is durable.
-//!   A block that was applied before a crash is recognised by the height that the state holds.
+//! * Final blocks are applied in order, each once. They are durable before they come here (the
+//!   archive holds them), so the state, which follows from them, is written in groups: a write for
+//!   each block would cost five flushes of the disk. After a crash the state holds the height that
+//!   it stands at, and the blocks above it are applied again ([`crate::recovery`]).
 //! * P2 (design 4.4): a verdict names the grants that the block withdraws, so that the driver can
 //!   have their refusal made durable before it lets the vote go.
 //!
@@ -31,17 +33,21 @@ use salus_wire::{
     Block, ChainId, Code, Faults, Genesis, GrantTag, Header, Height, List, MemberIndex, ProvenItem, StateKey,
     StateValue, TimeMs, Tx, TxBody, View, encode,
 };
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// Blocks kept that are not final. Simplex adds at most a few per view; when more gather than
 /// this, all are dropped and executed again as they are needed.
 const BRANCHES_MAX: usize = 64;
 /// Blocks between the final one and the one a member votes on. Further behind, it catches up first.
 pub(crate) const LINEAGE_MAX: usize = 32;
+/// Final blocks applied before the state is written. It bounds what a restart applies again.
+const UNWRITTEN_BLOCKS_MAX: usize = 64;
+/// Transactions applied before the state is written. It bounds the memory of unwritten pages.
+const UNWRITTEN_TXS_MAX: usize = 2_048;
 /// Bytes of a block that are not transactions, generously.
 const HEADER_ROOM: usize = 512;
 
-/// The last block that this member applied durably.
+/// The last block that this member applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Head {
     /// Its height.
@@ -61,14 +67,18 @@ pub(crate) struct Judge<T: StateTree> {
     service_keys: Vec<PublicKey>,
     tree: T,
     head: Head,
+    /// Final, applied, not yet written; oldest first.
+    unwritten: Vec<Branch<T::Branch>>,
+    /// Executed, not final.
     branches: HashMap<Digest, Branch<T::Branch>>,
     pool: Mempool,
 }
 
-/// A block that was executed and is not final.
+/// A block that was executed.
 struct Branch<B> {
     header: Header,
     state: B,
+    changes: Vec<(StateKey, StateValue)>,
     tx_digests: Vec<Digest>,
     revoked: Vec<GrantTag>,
 }
@@ -161,12 +171,13 @@ impl<T: StateTree> Judge<T> {
             service_keys: genesis.members.iter().map(|member| member.service).collect(),
             tree,
             head: Head::of(header),
+            unwritten: Vec::new(),
             branches: HashMap::new(),
             pool: Mempool::new(genesis.members.len()),
         })
     }
 
-    /// The last block applied durably.
+    /// The last block applied.
     pub(crate) fn head(&self) -> Head {
         self.head
     }
@@ -216,8 +227,8 @@ impl<T: StateTree> Judge<T> {
             receipts: receipts_root(&tx_digests, &done.applied.outcomes),
             state: done.root,
         };
-        let Some(candidate) = assemble(header, txs, done.applied.outcomes) else { return Ok(None) };
-        let revoked = self.keep(&candidate, done.branch);
+        let Some(candidate) = assemble(header, txs, done.applied.outcomes.clone()) else { return Ok(None) };
+        let revoked = self.keep(&candidate, done);
         Ok(Some((candidate, revoked)))
     }
 
@@ -249,10 +260,10 @@ impl<T: StateTree> Judge<T> {
         if !agrees(candidate, &done) {
             return Ok(Verdict::Invalid(Fault::Roots));
         }
-        Ok(Verdict::Valid(self.keep(candidate, done.branch)))
+        Ok(Verdict::Valid(self.keep(candidate, done)))
     }
 
-    /// Applies a final block durably. `None` when it was applied before.
+    /// Applies a final block, which the archive already keeps. `None` when it was applied before.
     ///
     /// # Errors
     /// [`EngineError::Mismatch`] when it does not follow the last one, [`EngineError::Diverged`]
@@ -268,19 +279,23 @@ impl<T: StateTree> Judge<T> {
         if header.parent != self.head.digest {
             return Err(EngineError::Mismatch { height });
         }
-        let state = match self.branches.remove(&digest) {
-            Some(branch) => branch.state,
+        let branch = match self.branches.remove(&digest) {
+            Some(branch) => branch,
             None => {
                 let done = self.execute(&[], self.moment(height, header.time), candidate.transactions())?;
                 if !agrees(candidate, &done) {
                     return Err(EngineError::Diverged { height });
                 }
-                done.branch
+                Branch::of(candidate, done)
             }
         };
-        self.tree.commit(state)?;
+        self.unwritten.push(branch);
         self.head = Head::of(header);
         self.branches.retain(|_, branch| branch.header.height > height);
+        let txs: usize = self.unwritten.iter().map(|branch| branch.tx_digests.len()).sum();
+        if self.unwritten.len() >= UNWRITTEN_BLOCKS_MAX || txs >= UNWRITTEN_TXS_MAX {
+            self.write()?;
+        }
         self.settle(candidate).map(Some)
     }
 
@@ -342,7 +357,7 @@ impl<T: StateTree> Judge<T> {
     /// # Errors
     /// [`EngineError::State`].
     pub(crate) fn read(&self, keys: &[StateKey]) -> Result<Vec<Option<StateValue>>, EngineError> {
-        Ok(self.tree.read(&[], keys)?)
+        Ok(self.tree.read(&self.states(&[]), keys)?)
     }
 
     /// Entries and absences in the state at the head, with their paths.
@@ -350,7 +365,7 @@ impl<T: StateTree> Judge<T> {
     /// # Errors
     /// [`EngineError::State`].
     pub(crate) fn prove(&self, keys: &[StateKey]) -> Result<Vec<ProvenItem>, EngineError> {
-        Ok(self.tree.prove(keys)?)
+        Ok(self.tree.prove(&self.states(&[]), keys)?)
     }
 
     /// The executed blocks from `digest` down to the final one, newest first.
@@ -397,13 +412,46 @@ impl<T: StateTree> Judge<T> {
         moment: Moment,
         txs: &[Tx],
     ) -> Result<Executed<T::Branch>, EngineError> {
-        let states: Vec<&T::Branch> = lineage.iter().map(|branch| &branch.state).collect();
+        let states = self.states(lineage);
         let keys: HashSet<StateKey> =
             txs.iter().flat_map(|tx| salus_ledger::reads(&tx.body, self.faults)).collect();
         let before = self.load(&states, keys.into_iter().collect())?;
         let applied = salus_ledger::apply(&before, moment, txs);
         let (root, branch) = self.tree.extend(&states, &applied.changes)?;
         Ok(Executed { applied, root, branch })
+    }
+
+    /// The states from the newest of `lineage` down to the one written last, newest first.
+    fn states<'a>(&'a self, lineage: &[&'a Branch<T::Branch>]) -> Vec<&'a T::Branch> {
+        let below = self.unwritten.iter().rev();
+        lineage.iter().copied().chain(below).map(|branch| &branch.state).collect()
+    }
+
+    /// Writes what the final blocks changed, durably and at once, and puts the open blocks on the
+    /// written state.
+    fn write(&mut self) -> Result<(), EngineError> {
+        let height = self.head.height;
+        let unwritten = std::mem::take(&mut self.unwritten);
+        let changes: BTreeMap<StateKey, StateValue> =
+            unwritten.into_iter().flat_map(|branch| branch.changes).collect();
+        let changes: Vec<(StateKey, StateValue)> = changes.into_iter().collect();
+        let (root, branch) = self.tree.extend(&[], &changes)?;
+        if root != self.head.state {
+            return Err(EngineError::Diverged { height });
+        }
+        self.tree.commit(branch)?;
+        let mut open: Vec<_> = std::mem::take(&mut self.branches).into_iter().collect();
+        open.sort_unstable_by_key(|(_, branch)| branch.header.height);
+        for (digest, mut branch) in open {
+            let Some(lineage) = self.lineage(&branch.header.parent) else { continue };
+            let (root, state) = self.tree.extend(&self.states(&lineage), &branch.changes)?;
+            if root != branch.header.state {
+                return Err(EngineError::Diverged { height: branch.header.height });
+            }
+            branch.state = state;
+            self.branches.insert(digest, branch);
+        }
+        Ok(())
     }
 
     fn load(&self, states: &[&T::Branch], keys: Vec<StateKey>) -> Result<ReadSet, EngineError> {
@@ -414,16 +462,10 @@ impl<T: StateTree> Judge<T> {
     /// Keeps an executed block, and names every grant that a vote for it helps to withdraw: its
     /// own, and those of its ancestors that are not final, because a vote for a child can make
     /// them final too. An earlier vote on them may have been cut short before they were recorded.
-    fn keep(&mut self, candidate: &Candidate, state: T::Branch) -> Vec<GrantTag> {
-        let revoked = salus_ledger::revoked(candidate.transactions(), &candidate.block().outcomes);
+    fn keep(&mut self, candidate: &Candidate, done: Executed<T::Branch>) -> Vec<GrantTag> {
+        let branch = Branch::of(candidate, done);
         let ancestors = self.lineage(&candidate.header().parent).unwrap_or_default();
-        let all = revoked.iter().copied().chain(withdrawn(&ancestors)).collect();
-        let branch = Branch {
-            header: candidate.header().clone(),
-            state,
-            tx_digests: candidate.tx_digests().to_vec(),
-            revoked,
-        };
+        let all = branch.revoked.iter().copied().chain(withdrawn(&ancestors)).collect();
         if self.branches.len() >= BRANCHES_MAX {
             self.branches.clear();
         }
@@ -459,7 +501,7 @@ impl<T: StateTree> Judge<T> {
 
     fn no_longer(&self, digest: &Digest) -> Result<Option<Code>, EngineError> {
         let Some(waiting) = self.pool.get(digest) else { return Ok(None) };
-        let before = self.load(&[], salus_ledger::reads(&waiting.tx.body, self.faults))?;
+        let before = self.load(&self.states(&[]), salus_ledger::reads(&waiting.tx.body, self.faults))?;
         Ok(salus_ledger::admit(&before, self.next_moment(self.head.time), &waiting.tx).err())
     }
 
@@ -481,7 +523,7 @@ impl<T: StateTree> Judge<T> {
         if let Err(full) = self.pool.room(origin, bytes) {
             return Ok(Err(full));
         }
-        let before = self.load(&[], salus_ledger::reads(&tx.body, self.faults))?;
+        let before = self.load(&self.states(&[]), salus_ledger::reads(&tx.body, self.faults))?;
         if let Err(code) = salus_ledger::admit(&before, self.next_moment(now), &tx) {
             return Ok(Err(code));
         }
@@ -505,6 +547,18 @@ impl<T: StateTree> Judge<T> {
         match tx.signer.verify(salus_wire::namespaces::TX, &message, &tx.signature) {
             Ok(()) => Code::BadReceipt,
             Err(_) => Code::BadSignature,
+        }
+    }
+}
+
+impl<B> Branch<B> {
+    fn of(candidate: &Candidate, done: Executed<B>) -> Self {
+        Self {
+            header: candidate.header().clone(),
+            state: done.branch,
+            changes: done.applied.changes,
+            tx_digests: candidate.tx_digests().to_vec(),
+            revoked: salus_ledger::revoked(candidate.transactions(), &done.applied.outcomes),
         }
     }
 }

@@ -13,7 +13,8 @@
 //! mempool and passes it to the other members → the member whose turn it is builds a block and
 //! executes it → the others execute it too, compare three roots, have revocations recorded
 //! ([`Watch::before_vote`]), and vote → n - f votes make it final → the archive makes it durable →
-//! the desk commits the state, and only then acknowledges it and answers the caller.
+//! the desk applies it, acknowledges it and answers the caller. The state is written behind that,
+//! in groups; after a crash the archive gives it back.
 #![forbid(unsafe_code)]
 
 mod candidate;

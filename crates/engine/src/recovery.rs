@@ -1,8 +1,9 @@
 //! Taking up the work where this member left it, whatever the moment at which it stopped.
 //!
-//! The state holds the height of the last block applied to it, and the archive holds every block
-//! before it is applied; so the state can be behind the archive but never ahead of it. Promises to
-//! bring it up to what the archive has delivered, and to refuse a state of other blocks.
+//! The state on disk holds the height of the last block written to it, and the archive holds every
+//! block before it is applied; so the state can be behind the archive but never ahead of it.
+//! Promises to bring it up to what the archive has delivered, and to refuse a state of other
+//! blocks. A state that was lost whole is made again from block 0.
 
 use crate::candidate::Candidate;
 use crate::config::Config;

@@ -218,6 +218,37 @@ fn too_many_open_blocks_are_dropped_and_executed_again() {
 }
 
 #[test]
+fn the_state_is_written_in_groups_and_open_blocks_stay_on_it() {
+    let world = consortium(4);
+    let mut judge = judge(&world);
+    let mut parent = first(&world);
+    let written = judge.tree.root();
+    let last = u64::try_from(UNWRITTEN_BLOCKS_MAX).unwrap();
+    let mut open = Vec::new();
+    for view in 1..=last + 2 {
+        admit(&mut judge, enrolment(&world, u8::try_from(view).unwrap())).unwrap();
+        let (next, _) = build(&mut judge, &parent, view);
+        parent = next.header().clone();
+        open.push(next);
+        if view > 2 {
+            // Two blocks are open at any time, one of them on the other.
+            judge.commit(&open[usize::try_from(view).unwrap() - 3]).unwrap().unwrap();
+            assert_eq!(judge.tree.root() == written, view < last + 2, "view {view}");
+        }
+    }
+    assert_eq!(judge.tree.root(), judge.head().state);
+    let heights: Vec<u64> = judge.branches.values().map(|branch| branch.header.height.get()).collect();
+    assert_eq!(heights.len(), 2, "{heights:?}");
+    for block in &open[open.len() - 2..] {
+        judge.commit(block).unwrap().unwrap();
+        assert_eq!(judge.head().state, block.header().state);
+    }
+    let keys: Vec<StateKey> = (1..=66).map(|n| StateKey::Enrolment(Digest::from_bytes([n; 32]))).collect();
+    assert!(judge.read(&keys).unwrap().iter().all(Option::is_some));
+    assert!(judge.prove(&keys).unwrap().iter().all(|item| item.value.is_some()));
+}
+
+#[test]
 fn entries_are_read_and_proven_at_the_head() {
     let world = consortium(4);
     let mut judge = judge(&world);

@@ -96,8 +96,8 @@ impl StateTree for DiskTree {
         branch.commit(&self.nomt).map_err(failed)
     }
 
-    fn prove(&self, keys: &[StateKey]) -> Result<Vec<ProvenItem>, StateError> {
-        let session = self.session(&[])?;
+    fn prove(&self, lineage: &[&Overlay], keys: &[StateKey]) -> Result<Vec<ProvenItem>, StateError> {
+        let session = self.session(lineage)?;
         keys.iter()
             .map(|key| {
                 let proof = session.prove(*key.path().as_bytes()).map_err(failed)?;

@@ -86,8 +86,9 @@ impl StateTree for MemoryTree {
         Ok(())
     }
 
-    fn prove(&self, keys: &[StateKey]) -> Result<Vec<ProvenItem>, StateError> {
-        keys.iter().map(|key| self.top.prove(*key)).collect()
+    fn prove(&self, lineage: &[&MemoryBranch], keys: &[StateKey]) -> Result<Vec<ProvenItem>, StateError> {
+        let top = self.at(lineage);
+        keys.iter().map(|key| top.prove(*key)).collect()
     }
 }
 

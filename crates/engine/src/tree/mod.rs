@@ -5,8 +5,8 @@
 //! a committed change is durable before [`StateTree::commit`] returns. Refuses to know blocks,
 //! transactions and why a value changes.
 //!
-//! A *branch* is the state after a block that is not yet final: it lives in memory, stands on the
-//! committed state or on another branch, and is dropped when its block loses.
+//! A *branch* is the state after a block that is not committed yet: it lives in memory, stands on
+//! the committed state or on another branch, and is dropped when its block loses.
 
 mod disk;
 mod memory;
@@ -51,7 +51,7 @@ pub enum StateError {
 
 /// The authenticated key-value state.
 pub trait StateTree: Send {
-    /// The state after a block that is not final.
+    /// The state after a block that is not committed.
     type Branch: Send;
 
     /// The root of the committed state.
@@ -85,11 +85,11 @@ pub trait StateTree: Send {
     /// [`StateError::Failed`] or [`StateError::Uprooted`]; the tree must not be used afterwards.
     fn commit(&mut self, branch: Self::Branch) -> Result<(), StateError>;
 
-    /// Presence or absence of each key in the committed state, in the order asked for.
+    /// Presence or absence of each key in the state at `lineage`, in the order asked for.
     ///
     /// # Errors
-    /// [`StateError::Failed`], [`StateError::Damaged`].
-    fn prove(&self, keys: &[StateKey]) -> Result<Vec<ProvenItem>, StateError>;
+    /// [`StateError::Failed`], [`StateError::Damaged`], [`StateError::Uprooted`].
+    fn prove(&self, lineage: &[&Self::Branch], keys: &[StateKey]) -> Result<Vec<ProvenItem>, StateError>;
 }
 
 #[cfg(test)]

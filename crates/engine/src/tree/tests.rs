@@ -53,7 +53,7 @@ fn holds(root: Digest, item: &ProvenItem) -> bool {
 fn an_empty_tree_proves_absence() {
     let tree = MemoryTree::default();
     assert_eq!(tree.root(), Digest::ZERO);
-    assert!(tree.prove(&[key(1)]).unwrap().iter().all(|item| holds(tree.root(), item)));
+    assert!(tree.prove(&[], &[key(1)]).unwrap().iter().all(|item| holds(tree.root(), item)));
 }
 
 #[test]
@@ -99,7 +99,7 @@ proptest! {
             prop_assert_eq!(disk.root(), memory.root());
         }
         let keys: Vec<StateKey> = (0..60).map(key).collect();
-        let (proven, expected) = (disk.prove(&keys).unwrap(), memory.prove(&keys).unwrap());
+        let (proven, expected) = (disk.prove(&[], &keys).unwrap(), memory.prove(&[], &keys).unwrap());
         prop_assert_eq!(&proven, &expected);
         prop_assert!(proven.iter().all(|item| holds(disk.root(), item)));
 
@@ -116,6 +116,9 @@ proptest! {
             prop_assert_eq!(disk_root, root);
             let lineages = (on_disk.iter().rev().collect::<Vec<_>>(), in_memory.iter().rev().collect::<Vec<_>>());
             prop_assert_eq!(disk.read(&lineages.0, &keys).unwrap(), memory.read(&lineages.1, &keys).unwrap());
+            let proven = disk.prove(&lineages.0, &keys).unwrap();
+            prop_assert_eq!(&proven, &memory.prove(&lineages.1, &keys).unwrap());
+            prop_assert!(proven.iter().all(|item| holds(root, item)));
         }
         for (on_disk, in_memory) in on_disk.into_iter().zip(in_memory) {
             disk.commit(on_disk).unwrap();
