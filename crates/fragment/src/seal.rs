@@ -141,3 +141,132 @@ fn cut(manifest: &mut Manifest, ciphertext: &[u8]) -> Result<Vec<Fragment>, Seal
     manifest.fragments = List::new(hashes).map_err(|_| SealError::Geometry)?;
     Ok(shards.into_iter().map(Fragment::from_bytes).collect())
 }
+
+/// Writers that lie in ways that only a writer can: they hold the keys.
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::{CheckedFragment, Quorum, check};
+    use crate::epoch::{CheckedShare, EpochTerms, OpeningEpoch};
+    use crate::error::{Contradiction, OpenError};
+    use crate::open::open;
+    use rand::SeedableRng;
+    use rand::rngs::StdRng;
+    use salus_crypto::chain::ChainSeed;
+    use salus_crypto::{PublicKey, SigningKey};
+    use salus_wire::{ChainId, DataClass, Faults, FragmentIndex, MemberIndex, PartyId, TimeSpan};
+
+    const START: TimeMs = TimeMs::new(1_000);
+
+    struct Liar {
+        epoch: SealingEpoch,
+        faults: Faults,
+        rng: StdRng,
+        leaves: Vec<Leaf>,
+    }
+
+    fn liar() -> Liar {
+        let mut rng = StdRng::seed_from_u64(1);
+        let terms = EpochTerms {
+            writer: PartyId::new([1; 16]),
+            class: DataClass::Vitals,
+            span: TimeSpan::new(START, START.plus_ms(1_000)).unwrap(),
+            grants: ChainSeed::generate(&mut rng).anchor(),
+        };
+        let leaf = Leaf { device_key: PublicKey::from_bytes([3; 32]), frame: Blob::new(vec![1]).unwrap() };
+        Liar {
+            epoch: SealingEpoch::generate(terms, &mut rng),
+            faults: Faults::for_members(4).unwrap(),
+            rng,
+            leaves: vec![leaf],
+        }
+    }
+
+    impl Liar {
+        fn sealed(&mut self) -> (SealedSegment, Descriptor) {
+            let draft = Draft {
+                index: SegmentIndex::new(0),
+                stream: StreamId::new([2; 16]),
+                device: DeviceId::new([3; 16]),
+                sequences: (Sequence::new(1), Sequence::new(1)),
+                times: (START, START),
+                plaintext: vec![7; 900],
+                leaves: &self.leaves,
+            };
+            let descriptor = describe(&self.epoch, &draft).unwrap();
+            let geometry = Geometry::for_faults(self.faults);
+            (seal(&self.epoch, geometry, draft, &mut self.rng).unwrap(), descriptor)
+        }
+
+        fn key_of(&self, manifest: &Manifest) -> Secret<32> {
+            keys::segment(self.epoch.key(), &manifest.seal_random, &manifest.locator)
+        }
+
+        fn read(&mut self, sealed: SealedSegment) -> OpenError {
+            let chain = ChainId(Digest::ZERO);
+            let writer = SigningKey::generate(&mut self.rng);
+            let shares = self.epoch.shares(chain, self.faults, &writer, &mut self.rng);
+            let shares = (0..).map(MemberIndex::new).zip(shares).map(|(custodian, share)| {
+                CheckedShare::check(chain, self.faults, &writer.public_key(), custodian, share).unwrap()
+            });
+            let epoch = OpeningEpoch::combine(shares.collect()).unwrap();
+            let key = epoch.segment_key(SegmentIndex::new(0), &sealed.manifest).unwrap();
+            let fragments: Vec<CheckedFragment> = (0..)
+                .map(FragmentIndex::new)
+                .zip(sealed.fragments)
+                .map(|(index, fragment)| check(&sealed.manifest, index, fragment).unwrap())
+                .collect();
+            let quorum = Quorum::gather(&sealed.manifest, fragments).unwrap();
+            open(&sealed.manifest, quorum, key).err().unwrap()
+        }
+    }
+
+    #[test]
+    fn a_descriptor_that_does_not_fit_its_epoch_is_the_writers_fault() {
+        let check = |change: &dyn Fn(&mut Descriptor), contradiction| {
+            let mut liar = liar();
+            let (mut sealed, mut descriptor) = liar.sealed();
+            change(&mut descriptor);
+            let manifest = &mut sealed.manifest;
+            let key = keys::descriptor(liar.epoch.key(), &manifest.seal_random, &manifest.locator);
+            let binding = keys::binding(manifest);
+            manifest.descriptor = keys::seal_descriptor(&key, &binding, &descriptor).unwrap();
+            assert_eq!(liar.read(sealed), OpenError::Writer(contradiction));
+        };
+        check(&|descriptor| descriptor.index = SegmentIndex::new(1), Contradiction::Place);
+        check(&|descriptor| descriptor.class = DataClass::Waveform, Contradiction::Place);
+        check(&|descriptor| descriptor.first_time = TimeMs::new(999), Contradiction::Place);
+        check(&|descriptor| descriptor.last_time = TimeMs::new(2_000), Contradiction::Place);
+        check(&|descriptor| descriptor.plaintext_len = 899, Contradiction::Padding);
+        check(&|descriptor| descriptor.plaintext_len = 1_025, Contradiction::Padding);
+        check(&|descriptor| descriptor.plaintext_len = u32::MAX, Contradiction::Padding);
+    }
+
+    #[test]
+    fn a_ciphertext_under_another_key_or_binding_is_the_writers_fault() {
+        for other_key in [false, true] {
+            let mut liar = liar();
+            let (mut sealed, _) = liar.sealed();
+            let key = if other_key { Secret::from_bytes([0; 32]) } else { liar.key_of(&sealed.manifest) };
+            let binding = if other_key { keys::binding(&sealed.manifest) } else { b"elsewhere".to_vec() };
+            let ciphertext = encrypt(&key, &binding, vec![7; 900]);
+            sealed.fragments = cut(&mut sealed.manifest, &ciphertext).unwrap();
+            assert_eq!(liar.read(sealed), OpenError::Writer(Contradiction::Seal));
+        }
+    }
+
+    #[test]
+    fn hidden_bytes_in_the_padding_are_the_writers_fault() {
+        for (len, at) in [(1_024, 1_023), (1_024, 900), (1_280, 0)] {
+            let mut liar = liar();
+            let (mut sealed, _) = liar.sealed();
+            let mut plaintext = vec![0; len];
+            plaintext[..900].fill(7);
+            plaintext[at] |= 1;
+            let (key, binding) = (liar.key_of(&sealed.manifest), keys::binding(&sealed.manifest));
+            let ciphertext = seal_chunks(keys::content(&key), &binding, &plaintext);
+            sealed.fragments = cut(&mut sealed.manifest, &ciphertext).unwrap();
+            assert_eq!(liar.read(sealed), OpenError::Writer(Contradiction::Padding), "{len} {at}");
+        }
+    }
+}
