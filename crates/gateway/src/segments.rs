@@ -3,7 +3,8 @@
 use crate::batch::{BATCH_COST_MAX, BATCH_ROWS_MAX};
 use crate::epochs::Live;
 use rand_core::CryptoRng;
-use salus_clinical::{Frame, frame, segment};
+use salus_clinical::segment::SHAPES_MAX;
+use salus_clinical::{Decimal, Frame, Rate, Reading, Value, frame, segment};
 use salus_fragment::{Draft, Fragment, seal};
 use salus_store::queue::{Route, Row, RowNumber};
 use salus_wire::ids::{DeviceId, TimeMs};
@@ -25,7 +26,12 @@ pub(crate) struct Piece {
     device: DeviceId,
     frames: Vec<Frame>,
     cost: usize,
+    /// The distinct shapes of the readings, of which one segment holds few.
+    shapes: Vec<Shape>,
 }
+
+/// What readings of one column of a segment share: the kind, and how a waveform was taken.
+type Shape = (&'static str, Option<(Rate, Decimal, i32)>);
 
 /// A run of rows as pieces.
 pub(crate) struct Taken {
@@ -79,13 +85,16 @@ impl Piece {
     fn new(route: Route, frame: Frame) -> Self {
         let at = frame.reading().effective();
         let cost = segment::cost(frame.reading());
-        Self { route, times: (at, at), device: frame.device(), frames: vec![frame], cost }
+        let shapes = vec![shape(frame.reading())];
+        Self { route, times: (at, at), device: frame.device(), frames: vec![frame], cost, shapes }
     }
 
     fn fits(&self, frame: &Frame) -> bool {
         let at = frame.reading().effective();
         let (first, last) = (self.times.0.min(at), self.times.1.max(at));
-        self.cost.saturating_add(segment::cost(frame.reading())) <= PIECE_COST_MAX
+        let shaped = self.shapes.len() < SHAPES_MAX || self.shapes.contains(&shape(frame.reading()));
+        shaped
+            && self.cost.saturating_add(segment::cost(frame.reading())) <= PIECE_COST_MAX
             && last.since_ms(first) < PIECE_SPAN_MS_MAX
     }
 
@@ -93,6 +102,10 @@ impl Piece {
         let at = frame.reading().effective();
         self.times = (self.times.0.min(at), self.times.1.max(at));
         self.cost = self.cost.saturating_add(segment::cost(frame.reading()));
+        let shape = shape(frame.reading());
+        if !self.shapes.contains(&shape) {
+            self.shapes.push(shape);
+        }
         self.frames.push(frame);
     }
 
@@ -137,4 +150,12 @@ impl Piece {
         live.next = live.next.next()?;
         Some((sealed.manifest, sealed.fragments.into_iter().map(Fragment::into_bytes).collect()))
     }
+}
+
+fn shape(reading: &Reading) -> Shape {
+    let waveform = match reading.value() {
+        Value::Quantity(_) => None,
+        Value::Waveform(waveform) => Some((waveform.rate(), waveform.scale(), waveform.origin())),
+    };
+    (reading.kind().name(), waveform)
 }

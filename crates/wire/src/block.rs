@@ -13,7 +13,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use salus_crypto::digest::{Digest, sha256};
 use salus_crypto::merkle;
 
-/// The head of a block; 210 bytes, all fields of fixed width.
+/// The head of a block; 194 bytes, all fields of fixed width.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Header {
     /// The consortium.

@@ -1,0 +1,77 @@
+//! `salus access`: who read what, complete as of a height.
+
+use crate::args::AccessCommand;
+use crate::grant::{grant_line, listing};
+use crate::output::{Failure, Report};
+use crate::session::Session;
+use salus_client::listing::{AccessList, ListedAccess};
+use salus_wire::consent::Purpose;
+use serde_json::{Value, json};
+
+/// Runs the command.
+pub(crate) async fn run(command: &AccessCommand) -> Result<Report, Failure> {
+    let AccessCommand::List { place, wallet } = command;
+    let session = Session::operator(place)?;
+    let list = listing(&session, wallet).await?;
+    Ok(Report::new(value(&list)).lines(lines(&list)))
+}
+
+/// Lines for people.
+pub(crate) fn lines(list: &AccessList) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut count = 0_usize;
+    for grant in &list.grants {
+        lines.push(grant_line(grant));
+        for access in &grant.accesses {
+            lines.push(access_line(access));
+        }
+        count = count.saturating_add(grant.accesses.len());
+    }
+    let height = list.at.height;
+    lines.push(format!("{count} accesses; that there are no others is proven as of height {height}"));
+    lines
+}
+
+fn value(list: &AccessList) -> Value {
+    let grants: Vec<Value> = list
+        .grants
+        .iter()
+        .map(|grant| json!({ "grant": grant.index, "accesses": grant.accesses.iter().map(access_value).collect::<Vec<_>>() }))
+        .collect();
+    json!({ "height": list.at.height.get(), "complete": true, "grants": grants })
+}
+
+fn access_line(access: &ListedAccess) -> String {
+    let (index, height) = (access.index, access.since.height);
+    match &access.intent {
+        Some(intent) => format!(
+            "  access {index} at height {height}: party {} for {}",
+            intent.terms.requester,
+            purpose(intent.terms.purpose)
+        ),
+        None => {
+            format!("  access {index} at height {height}: sealed wrongly by the reader, nothing was released")
+        }
+    }
+}
+
+fn access_value(access: &ListedAccess) -> Value {
+    json!({
+        "index": access.index,
+        "height": access.since.height.get(),
+        "time_ms": access.since.time.get(),
+        "requester": access.intent.as_ref().map(|intent| intent.terms.requester.to_string()),
+        "purpose": access.intent.as_ref().map(|intent| purpose(intent.terms.purpose)),
+    })
+}
+
+/// The HL7 v3 `PurposeOfUse` code.
+fn purpose(purpose: Purpose) -> &'static str {
+    match purpose {
+        Purpose::Treatment => "TREAT",
+        Purpose::Payment => "HPAYMT",
+        Purpose::Operations => "HOPERAT",
+        Purpose::Research => "HRESCH",
+        Purpose::PatientRequest => "PATRQT",
+    }
+}

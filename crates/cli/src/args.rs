@@ -1,0 +1,392 @@
+//! The command line: what may be asked, in words that a hospital engineer knows. Nothing acts here.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use salus_wire::consent::{DataClass, Purpose};
+use salus_wire::ids::PartyId;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+/// Keep medical readings so that no single organisation can lose, read or rewrite them.
+///
+/// Start with `salus demo`: it runs four organisations, a gateway and devices on this machine and
+/// shows the whole road. Every command takes --json. Exit codes: 0 done, 1 refused or failed,
+/// 2 wrong usage, 3 a promise of Salus was broken.
+#[derive(Parser)]
+#[command(name = "salus", version, about, long_about, max_term_width = 100)]
+pub(crate) struct Cli {
+    /// Print one JSON value on standard output instead of text.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Run the whole road on this machine: members, gateway, devices, readers, failures.
+    Demo(DemoArgs),
+    /// Make a consortium: genesis, keys, certificates and configuration of every member.
+    Init(InitArgs),
+    /// Run one member: validator, store and custodian.
+    Node(ConfigArg),
+    /// Run one gateway: devices in, sealed segments out.
+    Gateway(ConfigArg),
+    /// Register and revoke people who read.
+    #[command(subcommand)]
+    Person(PersonCommand),
+    /// Make the wallet in which a patient keeps control.
+    #[command(subcommand)]
+    Patient(PatientCommand),
+    /// Enrol, stream from and revoke devices.
+    #[command(subcommand)]
+    Device(DeviceCommand),
+    /// Permit somebody to read, withdraw it, list what was permitted.
+    #[command(subcommand)]
+    Grant(GrantCommand),
+    /// Read under a grant: record the access, gather key shares and fragments, verify.
+    Read(ReadArgs),
+    /// See who read what.
+    #[command(subcommand)]
+    Access(AccessCommand),
+    /// Check receipts, offline.
+    #[command(subcommand)]
+    Receipt(ReceiptCommand),
+    /// Show how each member is.
+    Status(StatusArgs),
+    /// Show what is on the ledger, decoded.
+    Ledger(LedgerArgs),
+    /// Explain an error code.
+    Explain {
+        /// Such as SAL-2009.
+        code: String,
+    },
+    /// Measure this build on this machine, beside its goals.
+    Bench(BenchArgs),
+    /// Kill random processes (kill -9) while a device streams, and see that nothing acknowledged is
+    /// lost.
+    Torture(TortureArgs),
+}
+
+#[derive(Args)]
+pub(crate) struct DemoArgs {
+    /// Folder for everything the demo makes; must not exist yet. A new one under the system's
+    /// temporary directory when left out.
+    #[arg(long)]
+    pub(crate) dir: Option<PathBuf>,
+    /// How many organisations take part.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(4..=16))]
+    pub(crate) members: u16,
+    /// Leave the consortium running and print how to talk to it.
+    #[arg(long)]
+    pub(crate) keep: bool,
+    /// Keep the folder after the demo, for looking at it.
+    #[arg(long)]
+    pub(crate) keep_files: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct InitArgs {
+    /// Folder to make; must not exist yet.
+    #[arg(long)]
+    pub(crate) dir: PathBuf,
+    /// A TOML file that lists the members: `name = "…"` and `[[member]]` entries with `name`,
+    /// `peers` and `rpc` addresses.
+    #[arg(long, conflicts_with_all = ["members", "ip", "base_port"])]
+    pub(crate) plan: Option<PathBuf>,
+    /// For a trial on one machine: how many members.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub(crate) members: u16,
+    /// For a trial: the address every member listens on.
+    #[arg(long, default_value = "127.0.0.1")]
+    pub(crate) ip: IpAddr,
+    /// For a trial: the first of 2·members+1 consecutive ports; 0 takes free ones.
+    #[arg(long, default_value_t = 7_100)]
+    pub(crate) base_port: u16,
+    /// Also make one gateway, of member 0.
+    #[arg(long, default_value_t = true, action = clap::ArgAction::Set)]
+    pub(crate) gateway: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct ConfigArg {
+    /// The TOML file that `salus init` wrote.
+    #[arg(long)]
+    pub(crate) config: PathBuf,
+}
+
+/// Where the consortium is, and as whom to talk to it.
+#[derive(Args, Clone)]
+pub(crate) struct Place {
+    /// The consortium folder made by `salus init`.
+    #[arg(long)]
+    pub(crate) dir: PathBuf,
+    /// The member asked first.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) member: u16,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum PersonCommand {
+    /// Register a person with a member; writes the file that holds their keys.
+    Register {
+        #[command(flatten)]
+        place: Place,
+        /// The file to write.
+        #[arg(long)]
+        out: PathBuf,
+        /// Days for which the registration holds.
+        #[arg(long, default_value_t = 365, value_parser = clap::value_parser!(u64).range(1..=3_650))]
+        days: u64,
+    },
+    /// End a person's registration.
+    Revoke {
+        #[command(flatten)]
+        place: Place,
+        /// Their party id.
+        #[arg(long)]
+        party: PartyId,
+    },
+}
+
+#[derive(Subcommand)]
+pub(crate) enum PatientCommand {
+    /// Make a wallet for one patient with one gateway. Nothing is sent anywhere.
+    New {
+        #[command(flatten)]
+        place: Place,
+        /// The gateway's folder name within the consortium folder.
+        #[arg(long, default_value = "gateway-0")]
+        gateway: String,
+        /// The file to write. Whoever holds it is the patient.
+        #[arg(long)]
+        out: PathBuf,
+    },
+}
+
+#[derive(Subcommand)]
+pub(crate) enum DeviceCommand {
+    /// Enrol a device and assign it to a patient; writes the file that holds its keys.
+    Enrol {
+        #[command(flatten)]
+        place: Place,
+        /// The gateway's folder name within the consortium folder.
+        #[arg(long, default_value = "gateway-0")]
+        gateway: String,
+        /// The patient's wallet.
+        #[arg(long)]
+        wallet: PathBuf,
+        /// The file to write.
+        #[arg(long)]
+        out: PathBuf,
+        /// Days for which the assignment holds.
+        #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3_650))]
+        days: u64,
+    },
+    /// Stream a recording from an enrolled device over MQTT, each frame signed.
+    Stream {
+        /// The device's file.
+        #[arg(long)]
+        device: PathBuf,
+        /// The recording: little-endian signed 16-bit samples; the ECG that comes with Salus when
+        /// left out.
+        #[arg(long)]
+        recording: Option<PathBuf>,
+        /// Samples per second of the recording.
+        #[arg(long, default_value_t = 360, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+        rate: u32,
+        /// Samples per frame.
+        #[arg(long, default_value_t = 360, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        frame: u32,
+        /// Seconds of the recording to send; all of it when left out.
+        #[arg(long)]
+        seconds: Option<u32>,
+        /// Send at the pace of the recording instead of as fast as the gateway takes it.
+        #[arg(long)]
+        real_time: bool,
+    },
+    /// End a device's enrolment.
+    Revoke {
+        #[command(flatten)]
+        place: Place,
+        /// The device's file.
+        #[arg(long)]
+        device: PathBuf,
+    },
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum ClassArg {
+    Vitals,
+    Waveform,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum PurposeArg {
+    Treat,
+    Payment,
+    Operations,
+    Research,
+    PatientRequest,
+}
+
+impl From<ClassArg> for DataClass {
+    fn from(class: ClassArg) -> Self {
+        match class {
+            ClassArg::Vitals => Self::Vitals,
+            ClassArg::Waveform => Self::Waveform,
+        }
+    }
+}
+
+impl From<PurposeArg> for Purpose {
+    fn from(purpose: PurposeArg) -> Self {
+        match purpose {
+            PurposeArg::Treat => Self::Treatment,
+            PurposeArg::Payment => Self::Payment,
+            PurposeArg::Operations => Self::Operations,
+            PurposeArg::Research => Self::Research,
+            PurposeArg::PatientRequest => Self::PatientRequest,
+        }
+    }
+}
+
+#[derive(Subcommand)]
+pub(crate) enum GrantCommand {
+    /// Permit somebody to read; writes the file that the grantee needs.
+    Create {
+        #[command(flatten)]
+        place: Place,
+        /// The patient's wallet; it is updated.
+        #[arg(long)]
+        wallet: PathBuf,
+        /// The grantee's party id.
+        #[arg(long)]
+        to: PartyId,
+        /// What may be read.
+        #[arg(long = "class", value_enum, num_args = 1.., default_values = ["vitals", "waveform"])]
+        classes: Vec<ClassArg>,
+        /// For what it may be read.
+        #[arg(long = "purpose", value_enum, num_args = 1.., default_values = ["treat"])]
+        purposes: Vec<PurposeArg>,
+        /// Hours before now from which readings may be read.
+        #[arg(long, default_value_t = 24)]
+        back_hours: u64,
+        /// Hours for which the grant holds.
+        #[arg(long, default_value_t = 24, value_parser = clap::value_parser!(u64).range(1..=87_600))]
+        hours: u64,
+        /// The file to write, for the grantee.
+        #[arg(long)]
+        out: PathBuf,
+    },
+    /// Withdraw a grant.
+    Revoke {
+        #[command(flatten)]
+        place: Place,
+        /// The patient's wallet.
+        #[arg(long)]
+        wallet: PathBuf,
+        /// The grant's number in `salus grant list`.
+        #[arg(long)]
+        index: u16,
+    },
+    /// List every grant, with the proof that there are no others.
+    List {
+        #[command(flatten)]
+        place: Place,
+        /// The patient's wallet.
+        #[arg(long)]
+        wallet: PathBuf,
+    },
+}
+
+#[derive(Args)]
+pub(crate) struct ReadArgs {
+    #[command(flatten)]
+    pub(crate) place: Place,
+    /// The reader's file, from `salus person register`.
+    #[arg(long)]
+    pub(crate) person: PathBuf,
+    /// The grant file, from `salus grant create`.
+    #[arg(long)]
+    pub(crate) grant: PathBuf,
+    /// What to read; everything granted when left out.
+    #[arg(long = "class", value_enum, num_args = 1..)]
+    pub(crate) classes: Vec<ClassArg>,
+    /// For what purpose.
+    #[arg(long, value_enum, default_value = "treat")]
+    pub(crate) purpose: PurposeArg,
+    /// Write waveform samples here, as little-endian signed 16-bit.
+    #[arg(long)]
+    pub(crate) waveform: Option<PathBuf>,
+    /// Write the receipt of the first reading here.
+    #[arg(long)]
+    pub(crate) receipt: Option<PathBuf>,
+    /// Print every reading.
+    #[arg(long)]
+    pub(crate) print: bool,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum AccessCommand {
+    /// List every access to a patient's data, with the proof that there are no others.
+    List {
+        #[command(flatten)]
+        place: Place,
+        /// The patient's wallet.
+        #[arg(long)]
+        wallet: PathBuf,
+    },
+}
+
+#[derive(Subcommand)]
+pub(crate) enum ReceiptCommand {
+    /// Check a receipt against a trust policy. Needs no network.
+    Verify {
+        /// The receipt.
+        receipt: PathBuf,
+        /// The trust-policy file that `salus init` wrote.
+        #[arg(long)]
+        policy: PathBuf,
+    },
+}
+
+#[derive(Args)]
+pub(crate) struct StatusArgs {
+    #[command(flatten)]
+    pub(crate) place: Place,
+}
+
+#[derive(Args)]
+pub(crate) struct LedgerArgs {
+    #[command(flatten)]
+    pub(crate) place: Place,
+    /// The first height to show.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) from: u64,
+}
+
+#[derive(Args)]
+pub(crate) struct TortureArgs {
+    /// How many times to kill something.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) rounds: u32,
+    /// Seed of the choices; printed, so that a failure can be tried again.
+    #[arg(long)]
+    pub(crate) seed: Option<u64>,
+    /// How many organisations take part.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(4..=16))]
+    pub(crate) members: u16,
+}
+
+#[derive(Args)]
+pub(crate) struct BenchArgs {
+    /// Seconds to load the ledger and the gateway, each.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    pub(crate) seconds: u64,
+    /// How many organisations take part.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(4..=16))]
+    pub(crate) members: u16,
+    /// Write the figures here as JSON as well.
+    #[arg(long)]
+    pub(crate) out: Option<PathBuf>,
+}

@@ -1,0 +1,60 @@
+//! The binary `salus`: the composition root. It parses, runs one command, and prints what came of it.
+#![forbid(unsafe_code)]
+
+mod access;
+mod args;
+mod bench;
+mod demo;
+mod device;
+mod ecg;
+mod files;
+mod grant;
+mod init;
+mod layout;
+mod ledger;
+mod output;
+mod patient;
+mod person;
+mod read;
+mod receipt;
+mod serve;
+mod session;
+mod status;
+mod torture;
+
+use args::{Cli, Command};
+use clap::Parser;
+use output::{Failure, Report, finish};
+use salus_wire::Code;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let result = match runtime {
+        Ok(runtime) => runtime.block_on(run(&cli)),
+        Err(error) => Err(Failure::new(Code::Internal, error.to_string())),
+    };
+    finish(result, cli.json)
+}
+
+async fn run(cli: &Cli) -> Result<Report, Failure> {
+    match &cli.command {
+        Command::Demo(args) => demo::run(args, cli.json).await,
+        Command::Init(args) => init::run(args),
+        Command::Node(args) => serve::node(&args.config).await,
+        Command::Gateway(args) => serve::gateway(&args.config).await,
+        Command::Person(command) => person::run(command).await,
+        Command::Patient(command) => patient::run(command),
+        Command::Device(command) => device::run(command).await,
+        Command::Grant(command) => grant::run(command).await,
+        Command::Read(args) => read::run(args).await,
+        Command::Access(command) => access::run(command).await,
+        Command::Receipt(command) => receipt::run(command),
+        Command::Status(args) => status::run(args).await,
+        Command::Explain { code } => status::explain(code),
+        Command::Ledger(args) => ledger::run(args).await,
+        Command::Bench(args) => bench::run(args, cli.json).await,
+        Command::Torture(args) => torture::run(args, cli.json).await,
+    }
+}

@@ -1,0 +1,170 @@
+//! Nothing that names or shows a patient leaves where it belongs. The demo runs while all loopback
+//! traffic is captured; then the capture, every folder and every log are searched for planted values,
+//! and the decoded ledger for anything that two of one patient's transactions share.
+
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+/// Captures every packet on the loopback interface (needs CAP_NET_RAW) until its input ends.
+const CAPTURE: &str = r#"
+import select, socket, sys
+lo = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.ntohs(3))
+lo.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 28)
+lo.bind(("lo", 0))
+with open(sys.argv[1], "wb") as out:
+    print("ready", flush=True)
+    while True:
+        ready, _, _ = select.select([lo, sys.stdin], [], [])
+        if sys.stdin in ready:
+            break
+        out.write(lo.recv(1 << 17))
+"#;
+
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = Command::new("kill").args(["-INT", &self.0.id().to_string()]).status();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn no_patient_data_or_identifier_is_anywhere_but_with_its_owner() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("demo");
+    let capture_file = folder.path().join("loopback.raw");
+    let mut capture = Command::new("python3")
+        .args(["-c", CAPTURE])
+        .arg(&capture_file)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut ready = String::new();
+    BufReader::new(capture.stdout.take().unwrap()).read_line(&mut ready).unwrap();
+    assert_eq!(ready.trim(), "ready", "capturing loopback needs root");
+
+    let demo = start_demo(&dir);
+    let ledger = Command::new(env!("CARGO_BIN_EXE_salus"))
+        .args(["--json", "ledger", "--dir"])
+        .arg(&dir)
+        .output()
+        .unwrap();
+    drop(demo);
+    drop(capture.stdin.take());
+    capture.wait().unwrap();
+
+    let canaries = canaries(&dir);
+    // The search finds what is there: the device's own file holds its id.
+    assert!(hit(&std::fs::read(dir.join("people/monitor.device")).unwrap(), &canaries).is_some());
+    let captured = std::fs::read(&capture_file).unwrap();
+    assert!(captured.len() > 1_000_000, "only {} bytes were captured", captured.len());
+    assert_eq!(hit(&captured, &canaries), None, "in the captured traffic");
+    let mut searched = 0;
+    search(&dir, &canaries, &mut searched);
+    assert!(searched > 50, "only {searched} files were searched");
+    assert!(ledger.status.success());
+    nothing_links(&serde_json::from_slice(&ledger.stdout).unwrap());
+}
+
+/// Starts the demo with `--keep` and returns once it says that it keeps running.
+fn start_demo(dir: &Path) -> Running {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_salus"))
+        .args(["demo", "--keep", "--dir"])
+        .arg(dir)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let stderr = BufReader::new(child.stderr.take().unwrap());
+    let running = Running(child);
+    let mut said = Vec::new();
+    for line in stderr.lines() {
+        said.push(line.unwrap());
+        if said.last().is_some_and(|line| line.contains("Ctrl-C ends it")) {
+            return running;
+        }
+    }
+    panic!("the demo ended: {}", said.join("\n"));
+}
+
+/// What must be nowhere: in raw form, in hexadecimal, and the ECG itself.
+fn canaries(dir: &Path) -> HashMap<[u8; 12], &'static str> {
+    let mut canaries = HashMap::new();
+    let mut plant = |value: &[u8], what: &'static str| {
+        for form in [value.to_vec(), hex::encode(value).into_bytes(), hex::encode_upper(value).into_bytes()] {
+            canaries.insert(form[..12].try_into().unwrap(), what);
+        }
+    };
+    for device in ["monitor.device", "oximeter.device"] {
+        let file = std::fs::read(dir.join("people").join(device)).unwrap();
+        plant(&file[..16], "a device's id");
+        plant(&file[16..48], "a device's key");
+    }
+    let wallet = std::fs::read(dir.join("people/patient.wallet")).unwrap();
+    plant(&wallet[16..48], "the seed of the patient's chain");
+    let ecg = include_bytes!("../../../data/mitbih-208-mlii-360hz.i16le");
+    for window in ecg.chunks_exact(2_000) {
+        canaries.insert(window[..12].try_into().unwrap(), "samples of the ECG");
+    }
+    canaries
+}
+
+fn hit(bytes: &[u8], canaries: &HashMap<[u8; 12], &'static str>) -> Option<&'static str> {
+    bytes.windows(12).find_map(|window| canaries.get(<&[u8; 12]>::try_from(window).unwrap()).copied())
+}
+
+/// Every file but those of the people and devices themselves.
+fn search(folder: &Path, canaries: &HashMap<[u8; 12], &'static str>, searched: &mut usize) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.ends_with("people") {
+            continue;
+        }
+        if path.is_dir() {
+            search(&path, canaries, searched);
+        } else if let Ok(bytes) = std::fs::read(&path) {
+            assert_eq!(hit(&bytes, canaries), None, "in {}", path.display());
+            *searched += 1;
+        }
+    }
+}
+
+/// No two transactions about the patient share eight bytes, but for the key of the member's
+/// registrar, which is the same for all of its patients, and the tag and key of a grant in the
+/// withdrawal of that very grant.
+fn nothing_links(ledger: &serde_json::Value) {
+    let about_patient = ["enrol device", "assign device", "commit grant", "record access"];
+    let mut seen: HashMap<Vec<u8>, usize> = HashMap::new();
+    let mut count = 0;
+    for (number, tx) in ledger["transactions"].as_array().unwrap().iter().enumerate() {
+        let kind = tx["kind"].as_str().unwrap();
+        if !about_patient.contains(&kind) {
+            continue;
+        }
+        count += 1;
+        let registrar = kind.ends_with("device");
+        let fields = &tx["fields"];
+        let mut values: Vec<&str> =
+            fields["body"].as_object().unwrap().values().filter_map(|v| v.as_str()).collect();
+        values.push(fields["signature"].as_str().unwrap());
+        if !registrar {
+            values.push(fields["signer"].as_str().unwrap());
+        }
+        for value in values {
+            let bytes = hex::decode(value).unwrap();
+            for window in bytes.windows(8) {
+                let before = seen.insert(window.to_vec(), number);
+                assert!(
+                    before.is_none_or(|before| before == number),
+                    "{kind} shares bytes with another transaction"
+                );
+            }
+        }
+    }
+    assert!(count >= 8, "only {count} transactions are about the patient");
+}
