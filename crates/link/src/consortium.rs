@@ -137,3 +137,81 @@ impl Consortium {
 fn trusted(index: u16, place: &MemberPlace) -> TrustedAuthority {
     TrustedAuthority { member: MemberIndex::new(index), certificate_pem: place.authority.clone() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pki::Authority;
+    use salus_crypto::kem::KemSecretKey;
+    use salus_crypto::secret::Secret;
+    use salus_crypto::sign::SigningKey;
+    use salus_wire::{Blob, Code, GenesisMember, List, TimeMs};
+
+    fn member(n: u16, authority: &Authority) -> (GenesisMember, MemberPlace) {
+        let seed = |k: u8| Secret::from_bytes([k + u8::try_from(n).unwrap() * 8; 32]);
+        let key = |k| SigningKey::from_seed(seed(k)).public_key();
+        let entry = GenesisMember {
+            name: Blob::new(b"a clinic".to_vec()).unwrap(),
+            consensus: key(1),
+            registrar: key(2),
+            service: key(3),
+            custodian: KemSecretKey::from_seed(seed(4)).public_key(),
+            authority: authority.fingerprint(),
+        };
+        let place = MemberPlace {
+            name: "a clinic".to_owned(),
+            peers: format!("127.0.0.1:{}", 7000 + n),
+            rpc: format!("127.0.0.1:{}", 7100 + n),
+            authority: authority.certificate_pem().to_owned(),
+        };
+        (entry, place)
+    }
+
+    fn two() -> (Genesis, Vec<MemberPlace>) {
+        let now = TimeMs::new(1_700_000_000_000);
+        let member = |n| member(n, &Authority::generate(MemberIndex::new(n), now).unwrap());
+        let (entries, places): (Vec<_>, Vec<_>) = (0..2).map(member).unzip();
+        let name = Blob::new(b"trial".to_vec()).unwrap();
+        (Genesis { name, time: now, members: List::new(entries).unwrap() }, places)
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let (genesis, places) = two();
+        let consortium = Consortium::new(genesis.clone(), places.clone()).unwrap();
+        let again = Consortium::parse(&consortium.to_toml().unwrap()).unwrap();
+        assert_eq!((again.genesis(), again.members()), (&genesis, &places[..]));
+        assert_eq!((again.chain(), again.faults().members()), (genesis.chain(), 2));
+        let endpoints = again.endpoints();
+        assert_eq!(endpoints[1].address, "127.0.0.1:7101");
+        assert_eq!(endpoints[1].authority.member, MemberIndex::new(1));
+        assert_eq!(again.authorities().len(), 2);
+    }
+
+    #[test]
+    fn a_file_that_contradicts_itself_or_has_an_unknown_entry_is_refused() {
+        let (genesis, places) = two();
+        let text = Consortium::new(genesis, places).unwrap().to_toml().unwrap();
+        let chain = text.lines().next().unwrap();
+        for (bad, says) in [
+            (format!("unknown = 1\n{text}"), "unknown"),
+            (text.replacen("peers =", "peer =", 1), "peer"),
+            (text.replacen(chain, "", 1), "chain"),
+            (text.replacen(chain, &chain.replace(['0', '1'], "2"), 1), "not the digest"),
+            (text.replacen("genesis = \"", "genesis = \"zz", 1), "not hexadecimal"),
+            (text.replacen("genesis = \"", "genesis = \"00", 1), "not canonical"),
+            (text.split_once("[[member]]").unwrap().0.to_owned() + "member = []", "number"),
+        ] {
+            let error = Consortium::parse(&bad).unwrap_err();
+            assert_eq!(error.code(), Code::ConfigInvalid);
+            assert!(error.to_string().contains(says), "{error}");
+        }
+    }
+
+    #[test]
+    fn another_authority_than_the_one_that_genesis_binds_is_refused() {
+        let (genesis, mut places) = two();
+        places.swap(0, 1);
+        assert!(matches!(Consortium::new(genesis, places), Err(LinkError::Consortium { .. })));
+    }
+}

@@ -41,6 +41,7 @@ impl Keys {
             tls: credential(config)?,
         };
         let foreign = |path: &Path| Err(NodeError::ForeignKey { path: path.to_owned() });
+        // A second reading, because the seed cannot be copied and the engine takes the first.
         let voting = SigningKey::from_seed(key_file::read(&config.consensus_key_file)?);
         if voting.public_key() != member.consensus {
             return foreign(&config.consensus_key_file);

@@ -28,7 +28,7 @@ mod refused;
 
 pub use config::NodeConfig;
 pub use error::NodeError;
-pub use run::{run, until_told};
+pub use run::{Node, run, until_told};
 
 #[cfg(test)]
 mod testing;

@@ -15,7 +15,7 @@ use salus_crypto::secret::Secret;
 use salus_engine::{Config as EngineConfig, Engine, Pacing, Peer, Watch};
 use salus_link::{Consortium, Limits, ServerTls, serve};
 use salus_store::{Fragments, Shares};
-use salus_wire::GenesisMember;
+use salus_wire::{GenesisMember, MemberIndex};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::Path;
 use std::sync::Arc;
@@ -29,54 +29,82 @@ const SETTLE_EVERY: Duration = Duration::from_secs(60);
 /// Refusals below which dropping them is not worth rewriting the journal.
 const SETTLE_ABOVE: usize = 1_024;
 
+/// A node that has opened everything and is about to answer. Callers may connect already.
+pub struct Node {
+    member: MemberIndex,
+    listener: TcpListener,
+    tls: ServerTls,
+    engine: Engine,
+    refusals: Arc<RefusalBook>,
+    door: Arc<Door>,
+}
+
 /// Runs a node until `shutdown` resolves, or until it fails.
 ///
 /// # Errors
 /// [`NodeError`]: it did not start, or a part of it without which it must not go on has ended.
 pub async fn run(config: NodeConfig, shutdown: impl Future<Output = ()>) -> Result<(), NodeError> {
-    let consortium = read_consortium(&config.consortium_file)?;
-    std::fs::create_dir_all(&config.data_dir)
-        .map_err(|source| NodeError::Unreadable { path: config.data_dir.clone(), source })?;
-    let keys = Keys::load(&config, own_entry(&config, &consortium)?)?;
-    let tls = ServerTls::endpoints(&keys.tls, &consortium.authorities()).map_err(NodeError::Tls)?;
-    let address = config.listen_rpc;
-    let listener =
-        TcpListener::bind(address).await.map_err(|source| NodeError::Listen { address, source })?;
-    let refusals =
-        Arc::new(RefusalBook::open(&config.data_dir.join("refusals.journal"), Runtime::current())?);
-    let fragments = Fragments::open(&config.data_dir.join("store")).await?;
-    let shares = Arc::new(Shares::open(&config.data_dir.join("custodian"), keys.machine).await?);
-    let mut engine = start_engine(&config, &consortium, keys.consensus_seed, Arc::clone(&refusals)).await?;
-    let office = Arc::new(Office {
-        chain: consortium.chain(),
-        me: config.member,
-        faults: consortium.faults(),
-        service: keys.service,
-        read: read_from(engine.handle()),
-        clock: system_clock(),
-    });
-    let door = Arc::new(Door {
-        engine: engine.handle(),
-        keeper: Keeper::new(Arc::clone(&office), fragments),
-        deposits: Deposits::new(Arc::clone(&office), keys.custodian, Arc::clone(&shares)),
-        custodian: Custodian::new(Arc::clone(&office), shares, Arc::clone(&refusals)),
-        gates: Gates::default(),
-        office: Arc::clone(&office),
-    });
-    tracing::info!(member = %config.member, %address, "the node answers calls");
-    let handler = move |peer, request| {
-        let door = Arc::clone(&door);
-        async move { door.answer(peer, request).await }
-    };
-    let ended = tokio::select! {
-        () = serve(listener, tls, Limits::default(), handler) => Err(NodeError::Lost),
-        error = engine.ended() => Err(NodeError::Engine(error)),
-        error = settle(&refusals, &office.read) => Err(error),
-        () = shutdown => Ok(()),
-    };
-    tracing::info!(member = %config.member, "the node stops");
-    let stopped = tokio::task::spawn_blocking(move || engine.stop()).await;
-    ended.and(stopped.map_err(|_| NodeError::Lost))
+    Node::start(config).await?.until(shutdown).await
+}
+
+impl Node {
+    /// Reads and checks everything that `config` names, binds the address, and starts the engine.
+    ///
+    /// # Errors
+    /// The first thing that is wrong; nothing runs then.
+    pub async fn start(config: NodeConfig) -> Result<Self, NodeError> {
+        let consortium = read_consortium(&config.consortium_file)?;
+        std::fs::create_dir_all(&config.data_dir)
+            .map_err(|source| NodeError::Unreadable { path: config.data_dir.clone(), source })?;
+        let keys = Keys::load(&config, own_entry(&config, &consortium)?)?;
+        let tls = ServerTls::endpoints(&keys.tls, &consortium.authorities()).map_err(NodeError::Tls)?;
+        let listener = bind(config.listen_rpc).await?;
+        let refusals = RefusalBook::open(&config.data_dir.join("refusals.journal"), Runtime::current())?;
+        let refusals = Arc::new(refusals);
+        let fragments = Fragments::open(&config.data_dir.join("store")).await?;
+        let shares = Arc::new(Shares::open(&config.data_dir.join("custodian"), keys.machine).await?);
+        let engine = start_engine(&config, &consortium, keys.consensus_seed, Arc::clone(&refusals)).await?;
+        let office = Arc::new(Office {
+            chain: consortium.chain(),
+            me: config.member,
+            faults: consortium.faults(),
+            service: keys.service,
+            read: read_from(engine.handle()),
+            clock: system_clock(),
+        });
+        let door = Arc::new(Door {
+            engine: engine.handle(),
+            keeper: Keeper::new(Arc::clone(&office), fragments),
+            deposits: Deposits::new(Arc::clone(&office), keys.custodian, Arc::clone(&shares)),
+            custodian: Custodian::new(Arc::clone(&office), shares, Arc::clone(&refusals)),
+            gates: Gates::default(),
+            office,
+        });
+        Ok(Self { member: config.member, listener, tls, engine, refusals, door })
+    }
+
+    /// Answers until `shutdown` resolves, or until the node fails; closes its files either way.
+    ///
+    /// # Errors
+    /// [`NodeError`] when a part of it without which it must not go on has ended.
+    pub async fn until(self, shutdown: impl Future<Output = ()>) -> Result<(), NodeError> {
+        let Self { member, listener, tls, mut engine, refusals, door } = self;
+        tracing::info!(%member, "the node answers calls");
+        let read = Arc::clone(&door.office.read);
+        let handler = move |peer, request| {
+            let door = Arc::clone(&door);
+            async move { door.answer(peer, request).await }
+        };
+        let ended = tokio::select! {
+            () = serve(listener, tls, Limits::default(), handler) => Err(NodeError::Lost),
+            error = engine.ended() => Err(NodeError::Engine(error)),
+            error = settle(&refusals, &read) => Err(error),
+            () = shutdown => Ok(()),
+        };
+        tracing::info!(%member, "the node stops");
+        let stopped = tokio::task::spawn_blocking(move || engine.stop()).await;
+        ended.and(stopped.map_err(|_| NodeError::Lost))
+    }
 }
 
 /// Resolves when the system asks this process to end: SIGTERM or SIGINT. A process that cannot hear
@@ -91,6 +119,10 @@ pub async fn until_told() {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener, NodeError> {
+    TcpListener::bind(address).await.map_err(|source| NodeError::Listen { address, source })
 }
 
 fn read_consortium(path: &Path) -> Result<Consortium, NodeError> {

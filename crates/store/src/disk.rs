@@ -24,6 +24,10 @@ pub const OBJECT_BYTES_MAX: usize = FRAGMENT_BYTES_MAX + 64 * 1024;
 pub const LIST_MAX: usize = 4_194_304;
 /// Bytes that stay free on a disk, so that a full store does not stop the ledger beside it.
 pub const RESERVE_BYTES: u64 = 64 * 1024 * 1024;
+/// What the object store's temporary names contain, and no name of ours does.
+const TEMPORARY: u8 = b'#';
+/// Folders within folders that a disk has.
+const SWEEP_DEPTH: u8 = 3;
 /// Objects of one plan written at once; each waits for its own sync.
 const WRITES_AT_ONCE: usize = 8;
 
@@ -45,13 +49,14 @@ enum Room {
 }
 
 impl Disk {
-    /// A local folder, created when it does not exist, with every write synced.
+    /// A local folder, created when it does not exist, with every write synced. What a crash left
+    /// half written, under the object store's temporary names, is removed: no promise rests on it.
     ///
     /// # Errors
     /// [`StoreError::File`] or [`StoreError::Object`] when it cannot be created or used.
     pub fn folder(path: &Path) -> Result<Self, StoreError> {
         let failed = |source| StoreError::File { path: path.to_owned(), source };
-        std::fs::create_dir_all(path).map_err(failed)?;
+        std::fs::create_dir_all(path).and_then(|()| sweep(path, SWEEP_DEPTH)).map_err(failed)?;
         let objects = LocalFileSystem::new_with_prefix(path)
             .map_err(|source| StoreError::Object { object: path.display().to_string(), source })?
             .with_fsync(true);
@@ -161,6 +166,18 @@ impl Disk {
         self.poisoned.store(true, Ordering::Release);
         StoreError::Object { object: write.object.clone(), source }
     }
+}
+
+fn sweep(folder: &Path, depth: u8) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            depth.checked_sub(1).map_or(Ok(()), |depth| sweep(&entry.path(), depth))?;
+        } else if entry.file_name().as_encoded_bytes().contains(&TEMPORARY) {
+            std::fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 fn fits_beside_reserve(wanted: u64, free: u64) -> Result<(), StoreError> {

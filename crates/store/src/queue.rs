@@ -48,7 +48,7 @@ mod crash;
 #[cfg(test)]
 mod drive_tests;
 
-pub use drive::{Queue, Reader, Stats, open};
+pub use drive::{Pending, Queue, Reader, Stats, open};
 pub use error::QueueError;
 pub use machine::{Durable, Limits};
 pub use row::{Arrival, Route, Row, RowNumber};

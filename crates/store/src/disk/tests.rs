@@ -132,6 +132,18 @@ async fn a_failed_disk_promises_nothing_ever_again() {
     assert_eq!(disk.read("a/x").await.unwrap().unwrap(), "1");
 }
 
+#[tokio::test]
+async fn what_a_crash_left_half_written_is_gone_after_opening() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = Disk::folder(dir.path()).unwrap();
+    let _durable = disk.persist(plan(&[("a/b/x", b"1")], Taken::SameBytes)).await.unwrap();
+    let torn = dir.path().join("a/b/y#1");
+    std::fs::write(&torn, b"half").unwrap();
+    let disk = Disk::folder(dir.path()).unwrap();
+    assert!(!torn.exists());
+    assert_eq!(disk.list("a").await.unwrap(), ["a/b/x"]);
+}
+
 #[test]
 fn the_reserve_is_kept() {
     for (wanted, free, fits) in [
