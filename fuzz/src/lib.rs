@@ -13,9 +13,11 @@ pub mod mutate;
 pub mod proof;
 pub mod replay;
 pub mod sample;
+pub mod store;
 pub mod targets;
 pub mod wire;
 
 pub use proof::{proof_certificate, proof_policy, proof_receipt};
+pub use store::store_journal;
 pub use targets::{Seed, TARGETS, Target};
 pub use wire::wire_decode;

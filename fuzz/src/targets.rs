@@ -1,6 +1,6 @@
 //! The list of targets. A name here is also the name of a corpus folder and of a cargo-fuzz target.
 
-use crate::{proof, wire};
+use crate::{proof, store, wire};
 
 /// One parser under fire.
 #[derive(Clone, Copy)]
@@ -36,6 +36,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "proof_certificate", run: proof::proof_certificate, seeds: proof::certificate_seeds },
     Target { name: "proof_policy", run: proof::proof_policy, seeds: proof::policy_seeds },
     Target { name: "proof_receipt", run: proof::proof_receipt, seeds: proof::receipt_seeds },
+    Target { name: "store_journal", run: store::store_journal, seeds: store::seeds },
 ];
 
 impl Target {

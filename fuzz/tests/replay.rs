@@ -44,6 +44,11 @@ fn proof_receipt() {
 }
 
 #[test]
+fn store_journal() {
+    check("store_journal");
+}
+
+#[test]
 fn every_target_has_a_door_and_a_manifest_entry() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let doors: BTreeSet<String> = fs::read_dir(root.join("fuzz_targets"))
