@@ -7,6 +7,7 @@
 //! `cargo run --package salus-fuzz -- seed`. The tests and `cargo xtask tidy` say what is missing.
 #![forbid(unsafe_code)]
 
+pub mod clinical;
 pub mod corpus;
 pub mod dice;
 pub mod mutate;
@@ -17,6 +18,7 @@ pub mod store;
 pub mod targets;
 pub mod wire;
 
+pub use clinical::{clinical_frame, clinical_segment};
 pub use proof::{proof_certificate, proof_policy, proof_receipt};
 pub use store::store_journal;
 pub use targets::{Seed, TARGETS, Target};

@@ -1,6 +1,6 @@
 //! The list of targets. A name here is also the name of a corpus folder and of a cargo-fuzz target.
 
-use crate::{proof, store, wire};
+use crate::{clinical, proof, store, wire};
 
 /// One parser under fire.
 #[derive(Clone, Copy)]
@@ -37,6 +37,8 @@ pub const TARGETS: &[Target] = &[
     Target { name: "proof_policy", run: proof::proof_policy, seeds: proof::policy_seeds },
     Target { name: "proof_receipt", run: proof::proof_receipt, seeds: proof::receipt_seeds },
     Target { name: "store_journal", run: store::store_journal, seeds: store::seeds },
+    Target { name: "clinical_frame", run: clinical::clinical_frame, seeds: clinical::frame_seeds },
+    Target { name: "clinical_segment", run: clinical::clinical_segment, seeds: clinical::segment_seeds },
 ];
 
 impl Target {

@@ -49,6 +49,16 @@ fn store_journal() {
 }
 
 #[test]
+fn clinical_frame() {
+    check("clinical_frame");
+}
+
+#[test]
+fn clinical_segment() {
+    check("clinical_segment");
+}
+
+#[test]
 fn every_target_has_a_door_and_a_manifest_entry() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let doors: BTreeSet<String> = fs::read_dir(root.join("fuzz_targets"))
