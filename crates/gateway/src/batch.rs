@@ -188,10 +188,11 @@ impl Machine {
         }
     }
 
-    /// How many rows it can take now.
+    /// How many rows it can take now; none while the frames of a whole batch wait.
     #[must_use]
     pub fn room(&self) -> usize {
-        BATCH_ROWS_MAX.saturating_sub(self.waiting.len())
+        let bytes: usize = self.waiting.iter().map(|row| row.arrival.frame.len()).sum();
+        if bytes >= BATCH_COST_MAX { 0 } else { BATCH_ROWS_MAX.saturating_sub(self.waiting.len()) }
     }
 
     /// Whether everything it was given is anchored.

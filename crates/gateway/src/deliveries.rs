@@ -1,0 +1,165 @@
+//! Key shares on their way to custodians: kept durably until taken, so that a custodian which was
+//! away holds its shares when it is back, also if this gateway went away in between.
+//!
+//! One courier for each custodian, so that a dead one holds up nobody else.
+
+use crate::batch::{DepositId, Input};
+use crate::error::GatewayError;
+use rand::rngs::StdRng;
+use rand_core::Rng;
+use salus_crypto::at_rest::MachineKey;
+use salus_link::Peer;
+use salus_wire::limits::RPC_BYTES_MAX;
+use salus_wire::release::Deposit;
+use salus_wire::rpc::{Request, Response};
+use salus_wire::{MemberIndex, decode, encode};
+use std::collections::VecDeque;
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::{Notify, mpsc};
+
+/// Deposits waiting for one custodian. A custodian that is away for longer than these last misses
+/// shares, and the epochs in them are left with n - f custodians, which is enough to read.
+const PENDING_MAX: usize = 50_000;
+/// For a custodian to take a deposit.
+const TAKE_WITHIN: Duration = Duration::from_secs(15);
+/// How long a custodian that failed is left alone: at first, and at most.
+const REST_FIRST: Duration = Duration::from_millis(250);
+const REST_MAX: Duration = Duration::from_secs(5);
+
+const CONTEXT: &[u8] = b"salus/deposit/v1";
+const SUFFIX: &str = "deposit";
+
+/// A deposit on disk.
+struct Pending {
+    path: PathBuf,
+    /// Who waits for it; nobody after a restart.
+    id: Option<DepositId>,
+}
+
+/// What waits for one custodian.
+#[derive(Default)]
+struct Pile {
+    waiting: Mutex<VecDeque<Pending>>,
+    more: Notify,
+}
+
+impl Pile {
+    fn push(&self, pending: Pending) {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).push_back(pending);
+        self.more.notify_one();
+    }
+
+    fn pop(&self) -> Option<Pending> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+    }
+
+    fn len(&self) -> usize {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+}
+
+/// All couriers' piles.
+#[derive(Clone)]
+pub(crate) struct Deliveries {
+    folder: Arc<PathBuf>,
+    key: Arc<MachineKey>,
+    piles: Arc<Vec<(MemberIndex, Pile)>>,
+}
+
+impl Deliveries {
+    /// Takes up what an earlier life left in `folder`, made if absent. Blocks.
+    pub(crate) fn open(
+        folder: PathBuf,
+        key: Arc<MachineKey>,
+        custodians: &[MemberIndex],
+    ) -> Result<Self, GatewayError> {
+        let piles: Vec<_> = custodians.iter().map(|custodian| (*custodian, Pile::default())).collect();
+        let deliveries = Self { folder: Arc::new(folder), key, piles: Arc::new(piles) };
+        let failed = |source| GatewayError::Unreadable { path: deliveries.folder.to_path_buf(), source };
+        fs::create_dir_all(&*deliveries.folder).map_err(failed)?;
+        for entry in fs::read_dir(&*deliveries.folder).map_err(failed)? {
+            let path = entry.map_err(failed)?.path();
+            if let Some(pile) = custodian_in(&path).and_then(|custodian| deliveries.pile(custodian)) {
+                pile.push(Pending { path, id: None });
+            }
+        }
+        Ok(deliveries)
+    }
+
+    fn pile(&self, custodian: MemberIndex) -> Option<&Pile> {
+        self.piles.iter().find(|(other, _)| *other == custodian).map(|(_, pile)| pile)
+    }
+
+    /// Keeps a deposit durably and hands it to its courier. Blocks.
+    pub(crate) fn keep(
+        &self,
+        id: DepositId,
+        deposit: &Deposit,
+        rng: &mut StdRng,
+    ) -> Result<(), GatewayError> {
+        let Some(pile) = self.pile(deposit.custodian) else { return Ok(()) };
+        if pile.len() >= PENDING_MAX {
+            tracing::error!(custodian = %deposit.custodian, "a custodian is away for too long and misses key shares");
+            return Ok(());
+        }
+        let path = self.folder.join(format!("{}-{:016x}.{SUFFIX}", deposit.custodian, rng.next_u64()));
+        let failed = |source| GatewayError::Unreadable { path: path.clone(), source };
+        let mut file = File::create_new(&path).map_err(failed)?;
+        file.write_all(&self.key.seal(CONTEXT, &encode(deposit), rng)).map_err(failed)?;
+        file.sync_all().map_err(failed)?;
+        File::open(&*self.folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
+        pile.push(Pending { path, id: Some(id) });
+        Ok(())
+    }
+
+    /// Brings deposits to one custodian for ever, and says when one is taken.
+    pub(crate) async fn courier(self, peer: Peer, told: mpsc::Sender<Input>) {
+        let Some(pile) = self.pile(peer.member()) else { return };
+        let mut rest = REST_FIRST;
+        loop {
+            let Some(pending) = pile.pop() else {
+                pile.more.notified().await;
+                continue;
+            };
+            match self.deliver(&peer, &pending.path).await {
+                Ok(()) => {
+                    rest = REST_FIRST;
+                    if let Err(error) = fs::remove_file(&pending.path) {
+                        tracing::warn!(%error, "a delivered deposit could not be removed");
+                    }
+                    let Some(deposit) = pending.id else { continue };
+                    if told.send(Input::Deposited { deposit, from: peer.member() }).await.is_err() {
+                        return;
+                    }
+                }
+                Err(why) => {
+                    tracing::debug!(custodian = %peer.member(), why, "a deposit was not taken yet");
+                    pile.push(pending);
+                    tokio::time::sleep(rest).await;
+                    rest = rest.saturating_mul(2).min(REST_MAX);
+                }
+            }
+        }
+    }
+
+    async fn deliver(&self, peer: &Peer, path: &Path) -> Result<(), String> {
+        let sealed = fs::read(path).map_err(|error| error.to_string())?;
+        let plain = self.key.open(CONTEXT, &sealed).map_err(|error| error.to_string())?;
+        let deposit: Deposit = decode(&plain, RPC_BYTES_MAX).map_err(|error| error.to_string())?;
+        match peer.call(&Request::Deposit(Box::new(deposit)), TAKE_WITHIN).await {
+            Ok(Response::Deposited) => Ok(()),
+            Ok(Response::Refused(refusal)) => Err(refusal.code.to_string()),
+            Ok(_) => Err("another answer than was asked for".to_owned()),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+}
+
+fn custodian_in(path: &Path) -> Option<MemberIndex> {
+    let name = path.file_name()?.to_str()?.strip_suffix(SUFFIX)?;
+    name.split_once('-')?.0.parse().ok().map(MemberIndex::new)
+}
