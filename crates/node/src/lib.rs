@@ -4,7 +4,7 @@
 //! [`deposits`] takes key shares in, [`custodian`] gives them out, [`refusals`] hears of
 //! revocations before the engine votes. What they share is their [`office`]: identity, clock, and
 //! the member's own view of the ledger. [`door`] bounds how much of each is done at once and turns
-//! every error into a coded refusal. [`run`] puts it all together and is the only place that opens
+//! every error into a coded refusal. [`mod@run`] puts it all together and is the only place that opens
 //! files and sockets.
 //!
 //! No log line and no refusal names a patient, a device, a grant or a stream.
