@@ -57,19 +57,18 @@ fn to_be_signed(protected: &[u8], payload: &[u8]) -> Vec<u8> {
 
 /// The frame of `device`'s reading number `sequence`: 72 beats a minute.
 pub(crate) fn beat(device: [u8; 16], sequence: u8, key: &SigningKey) -> Vec<u8> {
-    assert!(sequence < 24, "one byte of CBOR");
+    let sequence = if sequence < 24 { vec![sequence] } else { vec![0x18, sequence] };
     // {1: -8, 4: h'device', -65537: sequence}
     let protected =
-        [&[0xa3, 0x01, 0x27, 0x04, 0x50], device.as_slice(), &[0x3a, 0, 1, 0, 0, sequence]].concat();
-    // [{0: "8867-4", 1: "/min", 2: 4([0, 72]), 6: 1.7e9}]
-    let time = 1_700_000_000.0_f64.to_be_bytes();
+        [&[0xa3, 0x01, 0x27, 0x04, 0x50], device.as_slice(), &[0x3a, 0, 1, 0, 0], &sequence].concat();
+    // [{0: "8867-4", 1: "/min", 2: 4([0, 72]), 6: 4([-3, 1700000000123])}]
     let payload = [
         [0x81, 0xa4, 0x00, 0x66].as_slice(),
         b"8867-4",
         &[0x01, 0x64],
         b"/min",
-        &[0x02, 0xc4, 0x82, 0x00, 0x18, 72, 0x06, 0xfb],
-        &time,
+        &[0x02, 0xc4, 0x82, 0x00, 0x18, 72, 0x06, 0xc4, 0x82, 0x22, 0x1b],
+        &1_700_000_000_123_u64.to_be_bytes(),
     ]
     .concat();
     let signature = key.sign_raw(&to_be_signed(&protected, &payload));
@@ -80,6 +79,16 @@ pub(crate) fn beat(device: [u8; 16], sequence: u8, key: &SigningKey) -> Vec<u8> 
         put_byte_string(signature.as_bytes()),
     ];
     [vec![0xd2, 0x84], parts.concat()].concat()
+}
+
+/// The example at the end of `spec/frame.md`.
+#[test]
+fn a_beat_is_a_frame_as_specified() {
+    let device = std::array::from_fn(|n| n as u8);
+    let text = include_str!("../../../../vectors/frame/good/heart-rate.txt");
+    let (_, body) = text.split_once("\n\n").expect("a header and a body");
+    let body: String = body.split_whitespace().collect();
+    assert_eq!(hex::encode(beat(device, 41, &crate::consortium::key(0x2a))), body);
 }
 
 pub(crate) fn leaf(device_key: PublicKey, frame: Vec<u8>) -> Leaf {

@@ -285,8 +285,8 @@ fn bad_readings() -> Vec<Vector> {
             "device-signature",
             "73 beats where 72 were signed",
             frame(&|frame| {
-                let at = frame.iter().rposition(|byte| *byte == 72).expect("the value");
-                frame[at] = 73;
+                let at = frame.windows(3).position(|part| part == [0x18, 72, 0x06]).expect("the value");
+                frame[at + 1] = 73;
             }),
         ),
         bad("other-signer", "device-signature", "signed by a device with another key", {
