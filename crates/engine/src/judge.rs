@@ -20,7 +20,7 @@
 use crate::candidate::Candidate;
 use crate::error::{EngineError, Refused};
 use crate::mempool::{Mempool, Waiting};
-use crate::tree::StateTree;
+use crate::tree::{StateError, StateTree};
 use rand::CryptoRng;
 use salus_crypto::digest::Digest;
 use salus_crypto::sign::PublicKey;
@@ -435,11 +435,10 @@ impl<T: StateTree> Judge<T> {
         let changes: BTreeMap<StateKey, StateValue> =
             unwritten.into_iter().flat_map(|branch| branch.changes).collect();
         let changes: Vec<(StateKey, StateValue)> = changes.into_iter().collect();
-        let (root, branch) = self.tree.extend(&[], &changes)?;
-        if root != self.head.state {
-            return Err(EngineError::Diverged { height });
+        match self.tree.write(&changes, &self.head.state) {
+            Err(StateError::OtherRoot) => return Err(EngineError::Diverged { height }),
+            other => other?,
         }
-        self.tree.commit(branch)?;
         let mut open: Vec<_> = std::mem::take(&mut self.branches).into_iter().collect();
         open.sort_unstable_by_key(|(_, branch)| branch.header.height);
         for (digest, mut branch) in open {

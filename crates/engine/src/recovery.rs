@@ -12,8 +12,8 @@ use crate::handle::Archive;
 use crate::judge::Judge;
 use crate::tree::{DiskTree, StateTree as _};
 use commonware_consensus::types;
+use salus_wire::Height;
 use salus_wire::state::{StateKey, StateValue};
-use salus_wire::{Genesis, Height};
 
 /// Opens the state and brings it up to the archive.
 ///
@@ -26,7 +26,7 @@ pub(crate) async fn recover(
 ) -> Result<Judge<DiskTree>, EngineError> {
     let mut tree = DiskTree::open(&config.dir.join("state"))?;
     if tree.is_empty() {
-        found(&mut tree, &config.genesis)?;
+        tree.write(&salus_ledger::genesis_state(&config.genesis), &genesis.header().state)?;
     }
     let height = height(&tree)?;
     let last =
@@ -37,12 +37,6 @@ pub(crate) async fn recover(
         judge.commit(&block(archive, next).await?)?;
     }
     Ok(judge)
-}
-
-/// Writes the state before the first block.
-fn found(tree: &mut DiskTree, genesis: &Genesis) -> Result<(), EngineError> {
-    let (_, branch) = tree.extend(&[], &salus_ledger::genesis_state(genesis))?;
-    Ok(tree.commit(branch)?)
 }
 
 /// The height at which the state stands.

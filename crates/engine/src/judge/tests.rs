@@ -16,8 +16,7 @@ fn rng() -> StdRng {
 
 fn judge(world: &World) -> Judge<MemoryTree> {
     let mut tree = MemoryTree::default();
-    let (_, branch) = tree.extend(&[], &salus_ledger::genesis_state(&world.genesis)).unwrap();
-    tree.commit(branch).unwrap();
+    tree.write(&salus_ledger::genesis_state(&world.genesis), &first(world).state).unwrap();
     Judge::new(&world.genesis, tree, &first(world)).unwrap()
 }
 

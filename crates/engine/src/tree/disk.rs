@@ -1,6 +1,6 @@
 //! The state on disk: nomt, tuned for a node of a few dozen megabytes.
 //!
-//! Promises durability at [`StateTree::commit`] and recovery after a kill at any moment, which are
+//! Promises durability at [`StateTree::write`] and recovery after a kill at any moment, which are
 //! nomt's own (a write-ahead log, then one meta page). Refuses to know anything that
 //! [`super::StateTree`] does not say. nomt blocks, so its caller keeps it on a thread of its own.
 
@@ -10,7 +10,7 @@ use nomt::proof::{PathProof, PathProofTerminal};
 use nomt::{IoUringPermission, KeyReadWrite, Nomt, Options, Overlay, Session, SessionParams};
 use salus_crypto::digest::Digest;
 use salus_wire::{List, ProvenItem, StateKey, StateValue, Terminal, decode, encode};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Pages of 4 KiB in the hash table of a new database. The file is sparse; one page holds six
 /// levels of the trie, so this is room for several million entries before it must be grown.
@@ -24,9 +24,18 @@ const PINNED_LEVELS: usize = 1;
 /// Threads that talk to io_uring; the engine reads and writes from one thread.
 const IO_WORKERS: usize = 1;
 
+/// Entries written before the database is closed and opened again. Its page pool hands out pages
+/// that were never used before those that were given back, so that it would grow to its first
+/// region of 256 MiB whatever the caches hold; only closing it gives the memory back.
+pub(super) const ENTRIES_PER_OPENING: usize = 8_192;
+
 /// The state tree on disk.
 pub struct DiskTree {
-    nomt: Nomt<Sha2Hasher>,
+    path: PathBuf,
+    /// Absent only while it is opened again, and after that failed.
+    nomt: Option<Nomt<Sha2Hasher>>,
+    root: Digest,
+    pub(super) entries_written: usize,
 }
 
 impl DiskTree {
@@ -38,30 +47,33 @@ impl DiskTree {
         if !matches!(nomt::check_iou_permissions(), IoUringPermission::Allowed) {
             return Err(StateError::NoIoUring);
         }
-        let mut options = Options::new();
-        options.path(path);
-        options.hashtable_buckets(PAGES);
-        options.preallocate_ht(false);
-        options.page_cache_size(PAGE_CACHE_MIB);
-        options.leaf_cache_size(LEAF_CACHE_MIB);
-        options.page_cache_upper_levels(PINNED_LEVELS);
-        options.io_workers(IO_WORKERS);
-        options.commit_concurrency(1);
-        let nomt = Nomt::open(options)
-            .map_err(|error| StateError::Open { path: path.to_owned(), source: error.into() })?;
-        Ok(Self { nomt })
+        let nomt = database(path)?;
+        let root = Digest::from_bytes(nomt.root().into_inner());
+        Ok(Self { path: path.to_owned(), nomt: Some(nomt), root, entries_written: 0 })
     }
 
     /// Whether nothing was ever committed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.nomt.is_empty()
+        self.root == Digest::ZERO
+    }
+
+    fn nomt(&self) -> Result<&Nomt<Sha2Hasher>, StateError> {
+        self.nomt.as_ref().ok_or(StateError::Closed)
     }
 
     fn session(&self, lineage: &[&Overlay]) -> Result<Session<Sha2Hasher>, StateError> {
         let params =
             SessionParams::default().overlay(lineage.iter().copied()).map_err(|_| StateError::Uprooted)?;
-        Ok(self.nomt.begin_session(params))
+        Ok(self.nomt()?.begin_session(params))
+    }
+
+    /// Gives back the memory of pages that are no longer in use.
+    fn reopen(&mut self) -> Result<(), StateError> {
+        self.entries_written = 0;
+        drop(self.nomt.take());
+        self.nomt = Some(database(&self.path)?);
+        Ok(())
     }
 }
 
@@ -69,7 +81,7 @@ impl StateTree for DiskTree {
     type Branch = Overlay;
 
     fn root(&self) -> Digest {
-        Digest::from_bytes(self.nomt.root().into_inner())
+        self.root
     }
 
     fn read(&self, lineage: &[&Overlay], keys: &[StateKey]) -> Result<Vec<Option<StateValue>>, StateError> {
@@ -92,8 +104,15 @@ impl StateTree for DiskTree {
         Ok((root, finished.into_overlay()))
     }
 
-    fn commit(&mut self, branch: Overlay) -> Result<(), StateError> {
-        branch.commit(&self.nomt).map_err(failed)
+    fn write(&mut self, changes: &[(StateKey, StateValue)], root: &Digest) -> Result<(), StateError> {
+        let (found, branch) = self.extend(&[], changes)?;
+        if found != *root {
+            return Err(StateError::OtherRoot);
+        }
+        branch.commit(self.nomt()?).map_err(failed)?;
+        self.root = found;
+        self.entries_written = self.entries_written.saturating_add(changes.len());
+        if self.entries_written >= ENTRIES_PER_OPENING { self.reopen() } else { Ok(()) }
     }
 
     fn prove(&self, lineage: &[&Overlay], keys: &[StateKey]) -> Result<Vec<ProvenItem>, StateError> {
@@ -105,6 +124,19 @@ impl StateTree for DiskTree {
             })
             .collect()
     }
+}
+
+fn database(path: &Path) -> Result<Nomt<Sha2Hasher>, StateError> {
+    let mut options = Options::new();
+    options.path(path);
+    options.hashtable_buckets(PAGES);
+    options.preallocate_ht(false);
+    options.page_cache_size(PAGE_CACHE_MIB);
+    options.leaf_cache_size(LEAF_CACHE_MIB);
+    options.page_cache_upper_levels(PINNED_LEVELS);
+    options.io_workers(IO_WORKERS);
+    options.commit_concurrency(1);
+    Nomt::open(options).map_err(|error| StateError::Open { path: path.to_owned(), source: error.into() })
 }
 
 fn read_one(session: &Session<Sha2Hasher>, key: &StateKey) -> Result<Option<StateValue>, StateError> {

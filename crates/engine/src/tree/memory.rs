@@ -21,7 +21,6 @@ pub struct MemoryTree {
 /// A branch of a [`MemoryTree`]: a whole tree that shares almost everything.
 #[derive(Clone, Debug)]
 pub struct MemoryBranch {
-    base: Digest,
     top: Arc<Node>,
 }
 
@@ -74,13 +73,13 @@ impl StateTree for MemoryTree {
             let bytes: Arc<[u8]> = encode(value).into();
             Node::insert(&node, 0, Node::leaf(*key.path().as_bytes(), bytes))
         });
-        let base = Digest::from_bytes(start.hash());
-        Ok((Digest::from_bytes(top.hash()), MemoryBranch { base, top }))
+        Ok((Digest::from_bytes(top.hash()), MemoryBranch { top }))
     }
 
-    fn commit(&mut self, branch: MemoryBranch) -> Result<(), StateError> {
-        if branch.base != self.root() {
-            return Err(StateError::Uprooted);
+    fn write(&mut self, changes: &[(StateKey, StateValue)], root: &Digest) -> Result<(), StateError> {
+        let (found, branch) = self.extend(&[], changes)?;
+        if found != *root {
+            return Err(StateError::OtherRoot);
         }
         self.top = branch.top;
         Ok(())

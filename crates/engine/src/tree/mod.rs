@@ -2,11 +2,11 @@
 //!
 //! Promises that the tree on disk and the tree in memory give one root and one proof for one
 //! content, whatever the order in which it was written; a property test holds that. Promises that
-//! a committed change is durable before [`StateTree::commit`] returns. Refuses to know blocks,
-//! transactions and why a value changes.
+//! a change is durable before [`StateTree::write`] returns. Refuses to know blocks, transactions and
+//! why a value changes.
 //!
-//! A *branch* is the state after a block that is not committed yet: it lives in memory, stands on
-//! the committed state or on another branch, and is dropped when its block loses.
+//! A *branch* is the state after a block that is not written yet: it lives in memory, and stands on
+//! the written state or on another branch.
 
 mod disk;
 mod memory;
@@ -38,9 +38,15 @@ pub enum StateError {
     /// A read or write failed; nothing more may be acknowledged.
     #[error("the state database failed")]
     Failed(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// A branch was asked for that does not stand on the committed state.
-    #[error("the state branch does not stand on the committed state")]
+    /// A branch was asked for that does not stand on the written state.
+    #[error("the state branch does not stand on the written state")]
     Uprooted,
+    /// Writing would give another state than it should.
+    #[error("the changes do not give the state that they should")]
+    OtherRoot,
+    /// The database is closed, because opening it again failed before.
+    #[error("the state database is closed")]
+    Closed,
     /// What is stored under a key is not a value.
     #[error("a stored state value is damaged")]
     Damaged(#[from] DecodeError),
@@ -51,15 +57,15 @@ pub enum StateError {
 
 /// The authenticated key-value state.
 pub trait StateTree: Send {
-    /// The state after a block that is not committed.
+    /// The state after a block that is not written.
     type Branch: Send;
 
-    /// The root of the committed state.
+    /// The root of the written state.
     fn root(&self) -> Digest;
 
     /// Values in the order asked for, as of the last of `lineage`: branches, newest first, each
-    /// standing on the next, the oldest on the committed state. An empty lineage is the committed
-    /// state itself.
+    /// standing on the next, the oldest on the written state. An empty lineage is the written state
+    /// itself.
     ///
     /// # Errors
     /// [`StateError::Failed`], [`StateError::Damaged`], [`StateError::Uprooted`].
@@ -79,11 +85,13 @@ pub trait StateTree: Send {
         changes: &[(StateKey, StateValue)],
     ) -> Result<(Digest, Self::Branch), StateError>;
 
-    /// Makes a branch that stands on the committed state the committed state, durably.
+    /// Makes `changes` part of the written state, durably and all at once, if that gives `root`.
+    /// Every branch made before is void then.
     ///
     /// # Errors
-    /// [`StateError::Failed`] or [`StateError::Uprooted`]; the tree must not be used afterwards.
-    fn commit(&mut self, branch: Self::Branch) -> Result<(), StateError>;
+    /// [`StateError::OtherRoot`], with nothing written; [`StateError::Failed`] or
+    /// [`StateError::Open`], after which the tree must not be used.
+    fn write(&mut self, changes: &[(StateKey, StateValue)], root: &Digest) -> Result<(), StateError>;
 
     /// Presence or absence of each key in the state at `lineage`, in the order asked for.
     ///

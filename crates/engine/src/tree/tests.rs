@@ -63,19 +63,36 @@ fn the_root_does_not_depend_on_the_order_of_writing() {
     let (together, _) = tree.extend(&[], &changes(&blocks)).unwrap();
     let mut one_by_one = MemoryTree::default();
     for entry in blocks.iter().rev() {
-        let (_, branch) = one_by_one.extend(&[], &changes(&[*entry])).unwrap();
-        one_by_one.commit(branch).unwrap();
+        let (root, _) = one_by_one.extend(&[], &changes(&[*entry])).unwrap();
+        one_by_one.write(&changes(&[*entry]), &root).unwrap();
     }
     assert_eq!(one_by_one.root(), together);
 }
 
 #[test]
-fn a_branch_that_lost_its_base_is_refused() {
+fn changes_that_do_not_give_their_root_are_not_written() {
     let mut tree = MemoryTree::default();
-    let (_, winner) = tree.extend(&[], &changes(&[(1, 1)])).unwrap();
-    let (_, loser) = tree.extend(&[], &changes(&[(2, 2)])).unwrap();
-    tree.commit(winner).unwrap();
-    assert!(matches!(tree.commit(loser), Err(StateError::Uprooted)));
+    let result = tree.write(&changes(&[(1, 1)]), &Digest::ZERO);
+    assert!(matches!(result, Err(StateError::OtherRoot)));
+    assert_eq!(tree.root(), Digest::ZERO);
+}
+
+#[test]
+fn the_tree_on_disk_keeps_its_content_while_it_gives_memory_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut disk = DiskTree::open(&dir.path().join("state")).unwrap();
+    let mut memory = MemoryTree::default();
+    for n in 0..20 {
+        // A branch that is still held must not keep the database open.
+        let (root, branch) = disk.extend(&[], &changes(&[(n, n)])).unwrap();
+        memory.write(&changes(&[(n, n)]), &root).unwrap();
+        disk.entries_written = disk::ENTRIES_PER_OPENING;
+        disk.write(&changes(&[(n, n)]), &root).unwrap();
+        assert_eq!(disk.entries_written, 0);
+        drop(branch);
+    }
+    let keys: Vec<StateKey> = (0..30).map(key).collect();
+    assert_eq!(disk.prove(&[], &keys).unwrap(), memory.prove(&[], &keys).unwrap());
 }
 
 proptest! {
@@ -91,12 +108,9 @@ proptest! {
         let mut disk = DiskTree::open(&dir.path().join("state")).unwrap();
         let mut memory = MemoryTree::default();
         for block in &committed {
-            let (disk_root, on_disk) = disk.extend(&[], &changes(block)).unwrap();
-            let (root, in_memory) = memory.extend(&[], &changes(block)).unwrap();
-            prop_assert_eq!(disk_root, root);
-            disk.commit(on_disk).unwrap();
-            memory.commit(in_memory).unwrap();
-            prop_assert_eq!(disk.root(), memory.root());
+            let (root, _) = memory.extend(&[], &changes(block)).unwrap();
+            disk.write(&changes(block), &root).unwrap();
+            memory.write(&changes(block), &root).unwrap();
         }
         let keys: Vec<StateKey> = (0..60).map(key).collect();
         let (proven, expected) = (disk.prove(&[], &keys).unwrap(), memory.prove(&[], &keys).unwrap());
@@ -120,11 +134,9 @@ proptest! {
             prop_assert_eq!(&proven, &memory.prove(&lineages.1, &keys).unwrap());
             prop_assert!(proven.iter().all(|item| holds(root, item)));
         }
-        for (on_disk, in_memory) in on_disk.into_iter().zip(in_memory) {
-            disk.commit(on_disk).unwrap();
-            memory.commit(in_memory).unwrap();
-            prop_assert_eq!(disk.root(), memory.root());
-        }
+        let all: Vec<(u8, u8)> = pending.concat();
+        let (root, _) = memory.extend(&[], &changes(&all)).unwrap();
+        disk.write(&changes(&all), &root).unwrap();
         let root = disk.root();
         drop(disk);
         let reopened = DiskTree::open(&dir.path().join("state")).unwrap();

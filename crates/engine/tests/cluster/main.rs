@@ -1,5 +1,12 @@
 //! The engine as a whole: real links, real disks, four members, and one that dies and comes back.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on has failed"
+)]
+
 mod consortium;
 
 use consortium::{Consortium, MEMBERS, handles};
