@@ -30,11 +30,17 @@ use salus_wire::release::ShareBytes;
 use salus_wire::tx::{Assignment, Enrolment, assignment_commitment, enrolment_commitment};
 use salus_wire::{Code, List, Tx, TxBody};
 use serde_json::json;
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// The DNS name in a gateway's certificate, which devices check.
 pub(crate) const GATEWAY_NAME: &str = "gateway.salus";
+
+/// For which a device goes on trying while nothing is acknowledged.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Between two attempts of a device to reach its gateway.
+const RETRY_AFTER: Duration = Duration::from_millis(100);
 
 /// What a device's file holds. Secret.
 #[derive(BorshSerialize, BorshDeserialize)]
@@ -226,15 +232,56 @@ pub(crate) async fn publish(
     device: &mut DeviceFile,
     path: &Path,
     readings: Vec<Reading>,
-    mut acknowledged: impl FnMut(Sequence),
+    acknowledged: impl FnMut(Sequence),
 ) -> Result<Sent, Failure> {
     let signed = sign(device, path, readings)?;
     let bytes = signed.iter().map(|one| one.frame.len()).sum();
     let frames = signed.len();
     let started = Instant::now();
-    let mut client = connect(device).await?;
-    send(&mut client, &signed, &mut acknowledged).await?;
+    deliver(device, &signed, PATIENCE, acknowledged).await?;
     Ok(Sent { frames, bytes, took: started.elapsed() })
+}
+
+/// Sends frames, and again what was not acknowledged, as a device does, until each is. Gives up when
+/// the gateway refuses for good, or when nothing at all was acknowledged for as long as `patience`.
+pub(crate) async fn deliver(
+    device: &DeviceFile,
+    frames: &[Signed],
+    patience: Duration,
+    mut acknowledged: impl FnMut(Sequence),
+) -> Result<(), Failure> {
+    let mut done = BTreeSet::new();
+    let mut progress = Instant::now();
+    loop {
+        let rest: Vec<&Signed> = frames.iter().filter(|one| !done.contains(&one.sequence)).collect();
+        if rest.is_empty() {
+            return Ok(());
+        }
+        let attempt = async {
+            let mut client = connect(device).await?;
+            send(&mut client, &rest, |sequence| {
+                progress = Instant::now();
+                if done.insert(sequence) {
+                    acknowledged(sequence);
+                }
+            })
+            .await
+        };
+        if let Err(failure) = attempt.await {
+            if !passing(failure.code) || progress.elapsed() > patience {
+                return Err(failure);
+            }
+            tokio::time::sleep(RETRY_AFTER).await;
+        }
+    }
+}
+
+/// Whether sending again may help: the gateway is away or full, or has not yet read its registry.
+fn passing(code: Code) -> bool {
+    matches!(
+        code,
+        Code::Unreachable | Code::QueueFull | Code::DeviceUnknown | Code::TimedOut | Code::Internal
+    )
 }
 
 /// Moves the device's count on, stores it, and signs.
@@ -255,7 +302,7 @@ pub(crate) fn sign(
 }
 
 /// Connects to the device's gateway.
-pub(crate) async fn connect(device: &DeviceFile) -> Result<DeviceClient, Failure> {
+async fn connect(device: &DeviceFile) -> Result<DeviceClient, Failure> {
     let credential = Credential::from_pem(device.certificate.clone(), device.tls_key.clone());
     let authority =
         TrustedAuthority { member: device.member, certificate_pem: device.gateway_authority.clone() };
@@ -268,9 +315,9 @@ pub(crate) async fn connect(device: &DeviceFile) -> Result<DeviceClient, Failure
 
 /// Sends frames, some at a time, until each is acknowledged. The first that the gateway refuses ends
 /// it, with the gateway's reason.
-pub(crate) async fn send(
+async fn send(
     client: &mut DeviceClient,
-    frames: &[Signed],
+    frames: &[&Signed],
     mut acknowledged: impl FnMut(Sequence),
 ) -> Result<(), Failure> {
     for one in frames {
@@ -287,7 +334,7 @@ pub(crate) async fn send(
 }
 
 fn acknowledge(
-    frames: &[Signed],
+    frames: &[&Signed],
     settled: &Settled,
     acknowledged: &mut impl FnMut(Sequence),
 ) -> Result<(), Failure> {

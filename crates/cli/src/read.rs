@@ -1,6 +1,6 @@
 //! `salus read`: record the access, gather, verify, and only then show.
 
-use crate::args::{ClassArg, Place, PurposeArg, ReadArgs};
+use crate::args::{ClassArg, PurposeArg, ReadArgs};
 use crate::files::{load, write_secret};
 use crate::grant::classes;
 use crate::output::{Failure, Report};
@@ -130,11 +130,4 @@ fn report(result: &ReadResult, print: bool) -> Report {
         ))
     };
     report.lines(result.faults.iter().map(fault_line))
-}
-
-/// Opens a session as the person of a file.
-pub(crate) fn session_of(path: &Path, place: &Place) -> Result<(PersonFile, Session), Failure> {
-    let person = person(path)?;
-    let session = person.session(place)?;
-    Ok((person, session))
 }

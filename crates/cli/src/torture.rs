@@ -5,7 +5,7 @@
 use crate::args::{ClassArg, InitArgs, PurposeArg, TortureArgs};
 use crate::demo::show::Show;
 use crate::demo::stage::{GATEWAY, Stage};
-use crate::device::{DeviceFile, Signed, connect, enlist as enrol, send, sign};
+use crate::device::{DeviceFile, Signed, deliver, enlist as enrol, sign};
 use crate::ecg;
 use crate::files::{load, store};
 use crate::grant::{self, Wish};
@@ -26,10 +26,8 @@ use std::time::{Duration, Instant};
 
 /// Frames of one burst; a kill falls into each.
 const BURST: usize = 20;
-/// For a burst to be acknowledged, over all attempts.
+/// For which nothing of a burst may be acknowledged, over all attempts.
 const BURST_WITHIN: Duration = Duration::from_secs(60);
-/// Between two attempts of the device to reach its gateway.
-const RETRY_AFTER: Duration = Duration::from_millis(50);
 /// For everything acknowledged to become readable at the end.
 const READABLE_WITHIN: Duration = Duration::from_secs(60);
 
@@ -127,30 +125,15 @@ impl Patient {
         sign(&mut self.device, &self.path, readings)
     }
 
-    /// Sends what is not yet acknowledged, again and again, as a device does.
+    /// Sends frames until each is acknowledged.
     async fn deliver(&mut self, frames: &[Signed]) -> Result<(), Failure> {
-        let started = Instant::now();
-        loop {
-            let acknowledged = &mut self.acknowledged;
-            let open = |frame: &&Signed| !acknowledged.contains(&frame.sequence);
-            let rest: Vec<Signed> = frames.iter().filter(open).map(Signed::again).collect();
-            if rest.is_empty() {
-                return Ok(());
-            }
-            let attempt = async {
-                let mut client = connect(&self.device).await?;
-                send(&mut client, &rest, |sequence| {
-                    acknowledged.insert(sequence);
-                })
-                .await
-            };
-            if let Err(failure) = attempt.await {
-                if started.elapsed() > BURST_WITHIN {
-                    return Err(Failure::broken(format!("a burst was not acknowledged in time: {failure}")));
-                }
-                tokio::time::sleep(RETRY_AFTER).await;
-            }
-        }
+        let acknowledged = &mut self.acknowledged;
+        let note = |sequence| {
+            acknowledged.insert(sequence);
+        };
+        let delivered = deliver(&self.device, frames, BURST_WITHIN, note).await;
+        delivered
+            .map_err(|failure| Failure::broken(format!("a burst was not acknowledged in time: {failure}")))
     }
 
     /// Reads until every acknowledged frame is there.
@@ -227,13 +210,6 @@ impl Victim {
             Self::Member(_) => 1,
             Self::GatewayAndMember(_) => 2,
         }
-    }
-}
-
-impl Signed {
-    /// The same frame once more, as a device repeats it.
-    fn again(&self) -> Self {
-        Self { sequence: self.sequence, frame: self.frame.clone() }
     }
 }
 

@@ -3,7 +3,7 @@
 use salus_wire::ids::MemberIndex;
 use salus_wire::release::{ReleaseRequest, Released};
 use salus_wire::rpc::{Committed, Fetch, Fetched, Refusal, Values};
-use salus_wire::{StateKey, StateProof, Tx};
+use salus_wire::{Height, StateKey, StateProof, Tx};
 
 /// Which question an answer belongs to. Drivers hand it back untouched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -23,6 +23,8 @@ pub struct Ask {
 pub enum What {
     /// Order a transaction.
     Submit(Box<Tx>),
+    /// Say when you have applied the block at this height, or that it takes too long.
+    Reach(Height),
     /// Release key shares.
     Release(ReleaseRequest),
     /// Give a fragment.
@@ -47,6 +49,8 @@ pub struct Told {
 pub enum Answer {
     /// To [`What::Submit`].
     Committed(Committed),
+    /// To [`What::Reach`].
+    Reached,
     /// To [`What::Release`].
     Released(Box<Released>),
     /// To [`What::Fetch`].

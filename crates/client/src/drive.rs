@@ -203,6 +203,7 @@ fn is_ours_already(code: Code) -> bool {
 fn request(what: What) -> Option<Request> {
     Some(match what {
         What::Submit(tx) => Request::Submit(tx),
+        What::Reach(height) => Request::Follow(Height::new(height.get().saturating_sub(1))),
         What::Release(release) => Request::Release(release),
         What::Fetch(fetch) => Request::Fetch(fetch),
         What::Read(keys) => Request::Read(List::new(keys).ok()?),
@@ -213,6 +214,7 @@ fn request(what: What) -> Option<Request> {
 fn answer(response: Response) -> Result<Answer, Silence> {
     match response {
         Response::Committed(committed) => Ok(Answer::Committed(committed)),
+        Response::Blocks(_) => Ok(Answer::Reached),
         Response::Released(released) => Ok(Answer::Released(released)),
         Response::Fragment(fetched) => Ok(Answer::Fetched(fetched)),
         Response::Values(values) => Ok(Answer::Values(values)),

@@ -141,7 +141,7 @@ impl Reader {
             return Vec::new();
         }
         match &self.phase {
-            Phase::Intending(_) => self.step_intending(told, now, rng),
+            Phase::Intending(_) => self.step_intending(told, rng),
             Phase::Keys(_) => self.step_keys(told, now, rng),
             Phase::Segments(_) => self.step_segments(told, now),
             Phase::Proving { .. } => self.step_proving(told, rng),
@@ -163,10 +163,10 @@ impl Reader {
         matches!(self.phase, Phase::Done(_))
     }
 
-    fn step_intending(&mut self, told: Told, now: TimeMs, rng: &mut impl CryptoRng) -> Vec<Ask> {
+    fn step_intending(&mut self, told: Told, rng: &mut impl CryptoRng) -> Vec<Ask> {
         match told.what {
             Ok(Answer::Committed(committed)) if committed.outcome == Outcome::Applied => {
-                self.access_final(committed, now, rng)
+                self.access_final(committed)
             }
             Ok(Answer::Committed(Committed { outcome: Outcome::Refused(code), .. })) => self.retag(code, rng),
             Err(Silence::Refused(refusal)) if refusal.code == Code::AlreadyExists => {
@@ -198,7 +198,7 @@ impl Reader {
         }
     }
 
-    fn access_final(&mut self, committed: Committed, now: TimeMs, rng: &mut impl CryptoRng) -> Vec<Ask> {
+    fn access_final(&mut self, committed: Committed) -> Vec<Ask> {
         let phase = std::mem::replace(&mut self.phase, Phase::Done(Box::new(Err(ClientError::Unreachable))));
         let Phase::Intending(pending) = phase else { return Vec::new() };
         let link = self.plan.grant.lane().link(pending.index);
@@ -207,7 +207,7 @@ impl Reader {
         self.asked.clear();
         let access = Access { tag, index: pending.index, link, one_time: pending.one_time };
         let gathering = KeyGathering::new(&self.plan, access, self.reader.public_key());
-        let asks = gathering.first_asks(&self.plan, now, rng);
+        let asks = gathering.first_asks(&self.plan, committed.at.height);
         self.phase = Phase::Keys(Box::new(gathering));
         self.number(asks)
     }

@@ -18,7 +18,7 @@ use salus_wire::release::{
     EpochShare, EpochShares, ReleaseRequest, ReleaseTerms, Released, ShareBytes, release_info,
     release_request_message, released_message,
 };
-use salus_wire::{Code, decode, namespaces};
+use salus_wire::{Code, Height, decode, namespaces};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Pages of epochs taken from one custodian.
@@ -70,17 +70,13 @@ impl KeyGathering {
         }
     }
 
-    pub(crate) fn first_asks(
-        &self,
-        plan: &ReadPlan,
-        now: TimeMs,
-        rng: &mut impl CryptoRng,
-    ) -> Vec<(MemberIndex, What)> {
-        let members = (0..plan.faults.members()).map(MemberIndex::new);
-        members.map(|member| (member, self.request(plan, member, 0, now, rng))).collect()
+    /// A custodian decides on its own view, which may be a block behind the member that told us of
+    /// finality: each is asked to reach the access first.
+    pub(crate) fn first_asks(&self, plan: &ReadPlan, at: Height) -> Vec<(MemberIndex, What)> {
+        (0..plan.faults.members()).map(|member| (MemberIndex::new(member), What::Reach(at))).collect()
     }
 
-    /// Takes one custodian's answer; returns the next page to ask for, if there is one.
+    /// Takes one custodian's answer; returns what to ask it next, if anything.
     pub(crate) fn told(
         &mut self,
         plan: &ReadPlan,
@@ -91,6 +87,7 @@ impl KeyGathering {
     ) -> Option<(MemberIndex, What)> {
         let from = told.from;
         let taken = match told.what {
+            Ok(Answer::Reached) => return Some((from, self.request(plan, from, 0, now, rng))),
             Ok(Answer::Released(released)) => self.take(plan, reader, from, &released),
             Ok(_) => Err(Code::Malformed),
             Err(Silence::Refused(refusal)) => Err(refusal.code),

@@ -198,7 +198,7 @@ impl Cast {
     /// A stored fragment is spoilt: the read names the store and succeeds.
     pub(crate) async fn spoil_fragment(&mut self, stage: &Stage, show: &Show) -> Result<(), Failure> {
         show.act("A disk rots");
-        let spoilt = spoil(&stage.layout.member(SPOILT).data().join("fragments"))?;
+        let spoilt = spoil(&stage.layout.member(SPOILT).data().join("store").join("seg"))?;
         show.held(format!("one bit was flipped in each of {spoilt} fragments of member {SPOILT}'s store"));
         let result = self.read_all(stage, show, "second.grant", 0).await?;
         let named = result

@@ -94,6 +94,7 @@ impl World {
         let Ask { id, to, what } = ask;
         let what = match what {
             What::Submit(tx) => self.submit(&tx).map(Answer::Committed),
+            What::Reach(_) => Ok(Answer::Reached),
             What::Release(request) => {
                 self.release(to, request).map(|released| Answer::Released(Box::new(released)))
             }
