@@ -6,13 +6,13 @@
 
 use crate::config::{Config, Watch};
 use crate::error::EngineError;
+use crate::folder;
 use crate::handle::Handle;
 use crate::scheme;
 use crate::stack::{self, Setup};
 use commonware_runtime::Runner as _;
 use commonware_runtime::tokio::{Config as RuntimeConfig, Runner};
 use std::net::TcpListener;
-use std::path::Path;
 use std::sync::{Arc, mpsc as std_mpsc};
 use std::thread::JoinHandle;
 use tokio::sync::oneshot;
@@ -40,7 +40,7 @@ impl Engine {
         let roster = config.roster()?;
         let key = scheme::signer(&config.consensus_seed)?;
         let votes = scheme::voting(config.genesis.chain(), &roster, config.me, key.clone())?;
-        make_folder(&config.dir)?;
+        let folder = folder::take(&config.dir, config.genesis.chain())?;
         check_address(&config)?;
         let runtime = RuntimeConfig::new()
             .with_worker_threads(WORKERS)
@@ -57,6 +57,7 @@ impl Engine {
                 let error: &dyn std::error::Error = error;
                 tracing::error!(error, "the engine stopped");
             }
+            drop(folder);
             // The host may have gone before.
             let _ = end.send(result);
         };
@@ -111,10 +112,6 @@ fn why(thread: JoinHandle<()>, mut ended: oneshot::Receiver<Result<(), EngineErr
         Ok(Err(error)) => error,
         Ok(Ok(())) | Err(_) => EngineError::Stopped { part: "runtime" },
     }
-}
-
-fn make_folder(dir: &Path) -> Result<(), EngineError> {
-    std::fs::create_dir_all(dir).map_err(|source| EngineError::Folder { path: dir.to_owned(), source })
 }
 
 /// Tries the address, because the network underneath does not report that it cannot have it.

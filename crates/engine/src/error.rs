@@ -50,6 +50,18 @@ pub enum EngineError {
         /// Why.
         source: std::io::Error,
     },
+    /// Another engine runs on the data folder.
+    #[error("another engine runs on the data folder {path}")]
+    InUse {
+        /// Which.
+        path: PathBuf,
+    },
+    /// The data folder was made for another consortium.
+    #[error("the data folder {path} belongs to another consortium")]
+    OtherConsortium {
+        /// Which.
+        path: PathBuf,
+    },
     /// The address to listen on cannot be bound.
     #[error("cannot listen for members on {address}")]
     Listen {

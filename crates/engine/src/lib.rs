@@ -22,6 +22,7 @@ mod config;
 mod desk;
 mod engine;
 mod error;
+mod folder;
 mod genesis;
 mod gossip;
 mod handle;

@@ -13,7 +13,7 @@ use salus_wire::{List, ProvenItem, StateKey, StateValue, Terminal, decode, encod
 use std::path::{Path, PathBuf};
 
 /// Pages of 4 KiB in the hash table of a new database. The file is sparse; one page holds six
-/// levels of the trie, so this is room for several million entries before it must be grown.
+/// levels of the trie, so this is room for several million entries before it is grown.
 const PAGES: u32 = 1 << 18;
 /// Mebibytes of trie pages kept in memory beside the upper levels.
 const PAGE_CACHE_MIB: usize = 8;
@@ -44,10 +44,14 @@ impl DiskTree {
     /// # Errors
     /// [`StateError::NoIoUring`], or [`StateError::Open`] when the folder cannot be used.
     pub fn open(path: &Path) -> Result<Self, StateError> {
+        Self::open_with(path, PAGES)
+    }
+
+    pub(super) fn open_with(path: &Path, pages: u32) -> Result<Self, StateError> {
         if !matches!(nomt::check_iou_permissions(), IoUringPermission::Allowed) {
             return Err(StateError::NoIoUring);
         }
-        let nomt = database(path)?;
+        let nomt = database(path, pages)?;
         let root = Digest::from_bytes(nomt.root().into_inner());
         Ok(Self { path: path.to_owned(), nomt: Some(nomt), root, entries_written: 0 })
     }
@@ -72,7 +76,7 @@ impl DiskTree {
     fn reopen(&mut self) -> Result<(), StateError> {
         self.entries_written = 0;
         drop(self.nomt.take());
-        self.nomt = Some(database(&self.path)?);
+        self.nomt = Some(database(&self.path, PAGES)?);
         Ok(())
     }
 }
@@ -126,17 +130,36 @@ impl StateTree for DiskTree {
     }
 }
 
-fn database(path: &Path) -> Result<Nomt<Sha2Hasher>, StateError> {
+/// Opens the database, and first makes its hash table twice as large when half of it is taken.
+fn database(path: &Path, pages: u32) -> Result<Nomt<Sha2Hasher>, StateError> {
+    let open = |pages| Nomt::open(options(path, pages)).map_err(|error| cannot_open(path, error));
+    let nomt = open(pages)?;
+    let table = nomt.hash_table_utilization();
+    if table.occupied <= table.capacity / 2 {
+        return Ok(nomt);
+    }
+    drop(nomt);
+    let larger = u32::try_from(table.capacity.saturating_mul(2)).unwrap_or(u32::MAX);
+    nomt::grow_hashtable(&options(path, larger)).map_err(|error| cannot_open(path, error))?;
+    open(larger)
+}
+
+/// `pages` counts only when the database is made or grown.
+fn options(path: &Path, pages: u32) -> Options {
     let mut options = Options::new();
     options.path(path);
-    options.hashtable_buckets(PAGES);
+    options.hashtable_buckets(pages);
     options.preallocate_ht(false);
     options.page_cache_size(PAGE_CACHE_MIB);
     options.leaf_cache_size(LEAF_CACHE_MIB);
     options.page_cache_upper_levels(PINNED_LEVELS);
     options.io_workers(IO_WORKERS);
     options.commit_concurrency(1);
-    Nomt::open(options).map_err(|error| StateError::Open { path: path.to_owned(), source: error.into() })
+    options
+}
+
+fn cannot_open(path: &Path, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> StateError {
+    StateError::Open { path: path.to_owned(), source: error.into() }
 }
 
 fn read_one(session: &Session<Sha2Hasher>, key: &StateKey) -> Result<Option<StateValue>, StateError> {

@@ -95,6 +95,23 @@ fn the_tree_on_disk_keeps_its_content_while_it_gives_memory_back() {
     assert_eq!(disk.prove(&[], &keys).unwrap(), memory.prove(&[], &keys).unwrap());
 }
 
+#[test]
+fn the_table_on_disk_grows_before_it_is_full() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut disk = DiskTree::open_with(&dir.path().join("state"), 128).unwrap();
+    let mut memory = MemoryTree::default();
+    for group in 0..12_u16 {
+        let entries = (0..256).map(|n| StateKey::Member(salus_wire::MemberIndex::new(group * 256 + n)));
+        let entries: Vec<_> = entries.map(|key| (key, value(1))).collect();
+        let (root, _) = memory.extend(&[], &entries).unwrap();
+        memory.write(&entries, &root).unwrap();
+        disk.entries_written = disk::ENTRIES_PER_OPENING;
+        disk.write(&entries, &root).unwrap();
+    }
+    let size = std::fs::metadata(dir.path().join("state/ht")).unwrap().len();
+    assert!(size > 128 * 4_096 * 3 / 2, "{size}");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(12))]
 
