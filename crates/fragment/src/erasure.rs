@@ -9,48 +9,71 @@ use reed_solomon_simd::{Error, ReedSolomonDecoder, ReedSolomonEncoder};
 use salus_wire::Geometry;
 use std::collections::BTreeMap;
 
-/// Bytes of each shard worked on at a time while encoding: k + 2f of them stay within a core's cache.
-pub(crate) const ENCODE_STRIP: usize = 16 * 1024;
-/// The same while decoding, where every strip costs a fixed search for the erasure locator.
-pub(crate) const DECODE_STRIP: usize = 512 * 1024;
+/// Bytes of each shard worked on at a time while encoding: those of k + 2f shards stay within a
+/// core's cache.
+pub(crate) const ENCODE_STRIP: usize = 32 * 1024;
+/// The same while decoding, where every strip costs a search for the erasure locator that takes
+/// longer than the strip itself.
+pub(crate) const DECODE_STRIP: usize = 1024 * 1024;
 
 /// Cuts `bytes` into the geometry's data shards of `shard_len` bytes, the last ones padded with
 /// zeros, and computes the parity shards. `shard_len` is a multiple of 64 and large enough.
 pub(crate) fn cut(bytes: &[u8], geometry: Geometry, shard_len: usize) -> Result<Vec<Vec<u8>>, Error> {
-    let mut shards: Vec<Vec<u8>> = (0..geometry.data())
-        .map(|index| {
-            let from = index.saturating_mul(shard_len).min(bytes.len());
-            let until = from.saturating_add(shard_len).min(bytes.len());
-            let mut shard = Vec::with_capacity(shard_len);
-            shard.extend_from_slice(bytes.get(from..until).unwrap_or_default());
-            shard.resize(shard_len, 0);
-            shard
-        })
-        .collect();
-    let parity = parity(&shards, geometry, shard_len)?;
-    shards.extend(parity);
-    Ok(shards)
+    let shards = |count: usize| (0..count).map(|_| Vec::with_capacity(shard_len)).collect();
+    let (mut data, mut parity): (Vec<Vec<u8>>, Vec<Vec<u8>>) =
+        (shards(geometry.data()), shards(geometry.parity()));
+    let mut encoder = Encoder::new(geometry, ENCODE_STRIP.min(shard_len))?;
+    for (from, until) in strips(shard_len, ENCODE_STRIP) {
+        for (index, shard) in data.iter_mut().enumerate() {
+            let start = index.saturating_mul(shard_len).saturating_add(from).min(bytes.len());
+            let end = start.saturating_add(until.saturating_sub(from)).min(bytes.len());
+            shard.extend_from_slice(bytes.get(start..end).unwrap_or_default());
+            shard.resize(until, 0);
+        }
+        encoder.strip(data.iter().map(|shard| shard.get(from..until).unwrap_or_default()), &mut parity)?;
+    }
+    data.append(&mut parity);
+    Ok(data)
 }
 
-fn parity(data: &[Vec<u8>], geometry: Geometry, shard_len: usize) -> Result<Vec<Vec<u8>>, Error> {
-    let mut parity: Vec<Vec<u8>> = (0..geometry.parity()).map(|_| Vec::with_capacity(shard_len)).collect();
-    if parity.is_empty() {
-        return Ok(parity);
+/// The library's encoder, made once for all strips; none without parity.
+struct Encoder {
+    encoder: Option<ReedSolomonEncoder>,
+    geometry: Geometry,
+    strip: usize,
+}
+
+impl Encoder {
+    fn new(geometry: Geometry, strip: usize) -> Result<Self, Error> {
+        let encoder = match geometry.parity() {
+            0 => None,
+            parity => Some(ReedSolomonEncoder::new(geometry.data(), parity, strip)?),
+        };
+        Ok(Self { encoder, geometry, strip })
     }
-    let mut encoder =
-        ReedSolomonEncoder::new(geometry.data(), geometry.parity(), ENCODE_STRIP.min(shard_len))?;
-    for (from, until) in strips(shard_len, ENCODE_STRIP) {
-        if until.saturating_sub(from) < ENCODE_STRIP.min(shard_len) {
-            encoder.reset(geometry.data(), geometry.parity(), until.saturating_sub(from))?;
-        }
-        for shard in data {
-            encoder.add_original_shard(shard.get(from..until).unwrap_or_default())?;
+
+    /// Appends the parity of one strip of the data shards to the parity shards.
+    fn strip<'a>(
+        &mut self,
+        data: impl Iterator<Item = &'a [u8]>,
+        parity: &mut [Vec<u8>],
+    ) -> Result<(), Error> {
+        let Some(encoder) = &mut self.encoder else {
+            return Ok(());
+        };
+        for strip in data {
+            // Only the last strip is shorter, if any is.
+            if strip.len() != self.strip {
+                self.strip = strip.len();
+                encoder.reset(self.geometry.data(), self.geometry.parity(), self.strip)?;
+            }
+            encoder.add_original_shard(strip)?;
         }
         for (shard, strip) in parity.iter_mut().zip(encoder.encode()?.recovery_iter()) {
             shard.extend_from_slice(strip);
         }
+        Ok(())
     }
-    Ok(parity)
 }
 
 /// Puts the first `len` bytes of the data shards together from any k shards, by index.
