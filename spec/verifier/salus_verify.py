@@ -302,7 +302,7 @@ def check_state(policy, proof):
 # --- spec/receipt.md: one reading ------------------------------------------------------------------
 
 def under(root, leaf, place, maximum):
-    """RFC 9162 section 2.1.3.2."""
+    """RFC 9162 section 2.1.3.2, under a root that binds the count."""
     index, count, path = place
     if index >= count or count > maximum:
         return False
@@ -317,7 +317,7 @@ def under(root, leaf, place, maximum):
         else:
             node = sha256(b"\1", node, sibling)
         index, last = index >> 1, last >> 1
-    return last == 0 and node == root
+    return last == 0 and sha256(b"\2", count.to_bytes(8, "big"), node) == root
 
 
 def byte_string(r):

@@ -1,7 +1,11 @@
 //! The room of Merkle trees: RFC 9162 section 2.1 over SHA-256, with 32-byte leaves.
 //!
-//! It promises roots and inclusion paths that any RFC 9162 verifier accepts, and a verifier that
-//! refuses paths too long, too short or into an empty tree. It refuses to know what a leaf means;
+//! The RFC takes the count of leaves from a signed tree head. Here a root stands alone, so it is the
+//! hash of the count and the RFC's root: without that, one path proves a leaf among five, six, seven
+//! and eight, and whoever holds a proof may change what it says of the count.
+//!
+//! It promises the RFC's trees and paths under such roots, and a verifier that refuses every other
+//! index and count, and paths too long, too short or into an empty tree. It refuses to know what a leaf means;
 //! a leaf that must not be guessed arrives already salted.
 
 use crate::digest::{Digest, sha256_raw};
@@ -9,13 +13,12 @@ use crate::digest::{Digest, sha256_raw};
 /// Longest path accepted: trees of up to 2^32 leaves.
 pub const MERKLE_PATH_MAX: usize = 32;
 
-/// The root of the tree over `leaves`, in O(n). The empty tree has the hash of no bytes.
+/// The root over `leaves`, in O(n): SHA-256(02 ‖ count as u64, big-endian ‖ the RFC's tree hash). The
+/// RFC's tree hash of no leaves is the hash of no bytes.
 pub fn root(leaves: &[Digest]) -> Digest {
-    let mut level = leaf_hashes(leaves);
-    while level.len() > 1 {
-        level = parents(&level);
-    }
-    level.first().copied().unwrap_or_else(|| sha256_raw(&[]))
+    // No list in memory has more than 2^64 leaves, so the fallback is never taken.
+    let count = u64::try_from(leaves.len()).unwrap_or(u64::MAX);
+    counted(count, &tree_hash(leaves))
 }
 
 /// The inclusion path of the leaf at `index` (RFC 9162 section 2.1.3.1), lowest sibling first.
@@ -79,8 +82,22 @@ pub fn verify(root: &Digest, leaf: &Digest, index: u64, count: u64, path: &[Dige
         position >>= 1;
         last >>= 1;
     }
-    // Step 5.
-    last == 0 && hash == *root
+    // Step 5, with the count bound into the root.
+    last == 0 && counted(count, &hash) == *root
+}
+
+/// MTH of RFC 9162 section 2.1.1.
+fn tree_hash(leaves: &[Digest]) -> Digest {
+    let mut level = leaf_hashes(leaves);
+    while level.len() > 1 {
+        level = parents(&level);
+    }
+    level.first().copied().unwrap_or_else(|| sha256_raw(&[]))
+}
+
+/// A root: the count and the tree hash, told from leaves (00) and nodes (01) by its first byte.
+fn counted(count: u64, tree_hash: &Digest) -> Digest {
+    sha256_raw(&[&[0x02], &count.to_be_bytes(), tree_hash.as_bytes()])
 }
 
 fn leaf_hashes(leaves: &[Digest]) -> Vec<Digest> {
@@ -146,7 +163,8 @@ mod tests {
     #[test]
     fn empty_tree_is_the_hash_of_nothing() {
         let expected = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
-        assert_eq!(root(&[]).to_string(), expected);
+        assert_eq!(tree_hash(&[]).to_string(), expected);
+        assert_eq!(root(&[]), counted(0, &tree_hash(&[])));
         assert_eq!(path(&[], 0), None);
         assert!(!verify(&root(&[]), &Digest::ZERO, 0, 0, &[]));
     }
@@ -156,7 +174,7 @@ mod tests {
         for count in 1..=33 {
             let leaves = leaves(count);
             let root = root(&leaves);
-            assert_eq!(root, mth(&leaves), "root of {count}");
+            assert_eq!(root, counted(count as u64, &mth(&leaves)), "root of {count}");
             let all = paths(&leaves);
             for (index, leaf) in leaves.iter().enumerate() {
                 let expected = path_of(index, &leaves);
@@ -200,6 +218,21 @@ mod tests {
         }
         let long = vec![root; MERKLE_PATH_MAX + 1];
         assert!(!verify(&root, &leaves[2], 2, u64::MAX, &long));
+    }
+
+    #[test]
+    fn every_other_index_and_count_is_refused() {
+        for count in 1..=17_u64 {
+            let leaves = leaves(count as usize);
+            let root = root(&leaves);
+            for (index, path) in (0..).zip(paths(&leaves)) {
+                let claims = (0..36).flat_map(|count| (0..20).map(move |index| (index, count)));
+                for claim in claims.filter(|claim| *claim != (index, count)) {
+                    let leaf = &leaves[index as usize];
+                    assert!(!verify(&root, leaf, claim.0, claim.1, &path), "{index} of {count} as {claim:?}");
+                }
+            }
+        }
     }
 
     #[test]

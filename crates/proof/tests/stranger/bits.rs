@@ -9,7 +9,8 @@ use salus_wire::{Code, encode};
 
 #[test]
 fn every_flipped_bit_of_a_receipt_is_refused() {
-    let kept = Kept::new(4, beats(4), 2, 1);
+    // Six readings and three segments: shapes in which a tree hash alone would not bind the counts.
+    let kept = Kept::new(4, beats(6), 3, 1);
     let good = encode(&kept.receipt(2));
     let holds = |bytes: &[u8]| {
         receipt::read(bytes).is_ok_and(|read| receipt::verify::<Beat>(&kept.consortium.policy, &read).is_ok())
