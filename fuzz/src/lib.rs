@@ -10,8 +10,11 @@
 pub mod clinical;
 pub mod corpus;
 pub mod dice;
+pub mod link;
+pub mod mqtt;
 pub mod mutate;
 pub mod proof;
+pub mod queue;
 pub mod replay;
 pub mod sample;
 pub mod store;
@@ -19,7 +22,10 @@ pub mod targets;
 pub mod wire;
 
 pub use clinical::{clinical_frame, clinical_segment};
+pub use link::link_frame;
+pub use mqtt::mqtt_speaker;
 pub use proof::{proof_certificate, proof_policy, proof_receipt};
+pub use queue::queue_file;
 pub use store::store_journal;
 pub use targets::{Seed, TARGETS, Target};
 pub use wire::wire_decode;

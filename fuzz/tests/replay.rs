@@ -59,6 +59,21 @@ fn clinical_segment() {
 }
 
 #[test]
+fn link_frame() {
+    check("link_frame");
+}
+
+#[test]
+fn queue_file() {
+    check("queue_file");
+}
+
+#[test]
+fn mqtt_speaker() {
+    check("mqtt_speaker");
+}
+
+#[test]
 fn every_target_has_a_door_and_a_manifest_entry() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let doors: BTreeSet<String> = fs::read_dir(root.join("fuzz_targets"))

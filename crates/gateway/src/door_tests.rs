@@ -37,6 +37,7 @@ struct Front {
     queue: Queue,
     reader: Option<Reader>,
     tasks: Vec<JoinHandle<()>>,
+    _close: watch::Sender<bool>,
     _registry_folder: TempDir,
 }
 
@@ -54,7 +55,7 @@ impl Front {
         let (queue, reader) = open(&folder, limits).await;
         let (intake, checker) = intake(queue.clone());
         let (quarantine, ring) = quarantine(folder.path().join("quarantine"), machine_key());
-        let (_, open) = watch::channel(true);
+        let (close, open) = watch::channel(true);
         let desk = Desk {
             registry: Arc::clone(&registry),
             intake,
@@ -74,7 +75,17 @@ impl Front {
             tokio::spawn(ring.run()),
         ];
         let reader = Some(reader);
-        Self { at, authority, folder, registry, queue, reader, tasks, _registry_folder: registry_folder }
+        Self {
+            at,
+            authority,
+            folder,
+            registry,
+            queue,
+            reader,
+            tasks,
+            _close: close,
+            _registry_folder: registry_folder,
+        }
     }
 
     async fn connect(&self, n: u8, dialect: Dialect) -> Result<DeviceClient, DeviceError> {

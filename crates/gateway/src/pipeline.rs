@@ -80,7 +80,8 @@ pub(crate) async fn run(
         tasks.spawn(deliveries.clone().courier(peer.clone(), told.clone()));
         tasks.spawn(stragglers.clone().courier(peer.clone(), clock));
     }
-    let mut reading = tokio::spawn(read(reader, feed));
+    let mut reading = JoinSet::new();
+    reading.spawn(read(reader, feed));
     let asked = Arc::default();
     let hands = Hands { told, party, home, queue, caller, consortium, stragglers, asked };
     let mut ticks = interval(TICK);
@@ -91,7 +92,7 @@ pub(crate) async fn run(
             Some(grants) = turns.recv() => Input::Turn(grants),
             Some(rows) = rows.recv(), if machine.room() > 0 => Input::Rows(rows),
             _ = ticks.tick() => Input::Tick,
-            ended = &mut reading => return ended.map_err(|_| GatewayError::Lost)?,
+            Some(ended) = reading.join_next() => return ended.map_err(|_| GatewayError::Lost)?,
         };
         if let Input::Settled { batch, result: Ok(()) | Err(Code::AlreadyExists) } = &input {
             hands.stragglers.is_final(*batch, clock());

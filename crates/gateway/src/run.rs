@@ -33,6 +33,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 /// Between looks at the registry's folder.
@@ -88,23 +89,26 @@ pub async fn run(config: GatewayConfig, shutdown: impl Future<Output = ()>) -> R
     let follower = inner.follower(&config, registry.clone(), turns);
     let registration = register(&config, inner.client.clone(), inner.public_key);
     tracing::info!(party = %config.party, %address, devices = registry.len(), "the gateway waits for devices");
-    let mut serving = tokio::spawn(door::serve(listener, tls, config.connections_max, Arc::new(desk)));
-    tokio::spawn(ring.run());
+    let mut front = JoinSet::new();
+    front.spawn(door::serve(listener, tls, config.connections_max, Arc::new(desk)));
+    let mut checking = JoinSet::new();
+    checking.spawn(checker.run());
+    let mut keeping = JoinSet::new();
+    keeping.spawn(ring.run());
     let ended = tokio::select! {
         ended = pipeline::run(inner.pipeline, reader, heard) => ended,
-        ended = checker.run() => ended.map_err(GatewayError::from),
+        Some(ended) = checking.join_next() => ended.map_err(|_| GatewayError::Lost)?.map_err(GatewayError::from),
         () = queue.stopped() => Err(GatewayError::Queue(QueueError::Stopped)),
         () = follower.run() => Err(GatewayError::Lost),
         error = registration => Err(error),
         error = refresh(&registry) => Err(error),
-        _ = &mut serving => Err(GatewayError::Lost),
+        _ = front.join_next() => Err(GatewayError::Lost),
         () = shutdown => Ok(()),
     };
     tracing::info!(party = %config.party, "the gateway stops");
-    // Devices are told to go; what was not acknowledged they keep.
+    // Devices are told to go, once what they sent is answered; the rest they keep.
     close.send_replace(false);
-    let _ = timeout(GOODBYE_WITHIN, close.closed()).await;
-    serving.abort();
+    let _ = timeout(GOODBYE_WITHIN, front.join_next()).await;
     ended
 }
 

@@ -55,7 +55,7 @@ impl Drop for Seat {
     }
 }
 
-/// Serves devices until the future is dropped.
+/// Serves devices until the desk closes and they are gone, or until the future is dropped.
 pub(crate) async fn serve(listener: TcpListener, tls: ServerTls, connections_max: usize, desk: Arc<Desk>) {
     let handshakes = Arc::new(Semaphore::new(HANDSHAKES_MAX));
     let connections = Arc::new(Semaphore::new(connections_max.min(Semaphore::MAX_PERMITS)));
@@ -63,7 +63,11 @@ pub(crate) async fn serve(listener: TcpListener, tls: ServerTls, connections_max
     let mut tasks = JoinSet::new();
     loop {
         while tasks.try_join_next().is_some() {}
-        let stream = match listener.accept().await {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = desk.closing() => break,
+        };
+        let stream = match accepted {
             Ok((stream, _)) => stream,
             Err(error) => {
                 tracing::warn!(%error, "cannot accept devices for now");
@@ -88,6 +92,8 @@ pub(crate) async fn serve(listener: TcpListener, tls: ServerTls, connections_max
             }
         });
     }
+    drop(listener);
+    while tasks.join_next().await.is_some() {}
 }
 
 async fn greet(stream: TcpStream, tls: &ServerTls) -> Option<(salus_link::tls::Incoming, DeviceId)> {

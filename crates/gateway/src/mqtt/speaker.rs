@@ -165,10 +165,10 @@ impl Speaker {
         self.reasons_wanted.then(|| ReasonString::new(text).ok().map(Property::from)).flatten()
     }
 
-    /// A packet that cannot be built is our mistake: the connection ends rather than hang.
+    /// An answer that cannot be built answers what MQTT forbids, such as packet identifier 0
+    /// ([MQTT-2.2.1-3]): the connection ends.
     fn say<E>(&mut self, packet: Result<Packet, E>) {
         let Ok(packet) = packet else {
-            debug_assert!(false, "a packet of ours could not be built");
             self.closing = true;
             return;
         };
@@ -244,7 +244,8 @@ impl Speaker {
     }
 
     fn publish(&mut self, publish: &Publish<'_>) -> Option<PacketId> {
-        let id = publish.id.map(PacketId);
+        // Identifier 0 names no packet [MQTT-2.2.1-3].
+        let id = publish.id.filter(|id| *id != 0).map(PacketId);
         match (publish.qos, id) {
             (Qos::AtLeastOnce, Some(_)) if publish.retain => {
                 self.end(DisconnectReasonCode::RetainNotSupported)
@@ -502,7 +503,8 @@ mod tests {
     #[test]
     fn garbage_and_oversize_close_the_connection() {
         let huge = [0x30, 0xff, 0xff, 0xff, 0x7f];
-        for garbage in [&b"GET / HTTP/1.1\r\n\r\n"[..], &[0xff; 64], &[0; 64], &huge] {
+        let request = b"GET / HTTP/1.1\r\n".repeat(8);
+        for garbage in [&request[..], &[0xff; 64], &[0; 64], &huge] {
             let mut speaker = Speaker::default();
             feed(&mut speaker, garbage);
             assert!(speaker.is_closing(), "{garbage:?}");
