@@ -83,7 +83,8 @@ fn with_key(vector: Vector) -> Vector {
 
 /// Every frame vector.
 pub(crate) fn all() -> Vec<Vector> {
-    [good(), bad_bytes(), bad_headers(), bad_fields(), bad_numbers(), bad_waveforms(), bad_signatures()]
+    let packed = [bad_packs(), bad_fields(), bad_units(), bad_numbers(), bad_waveforms()].concat();
+    [good(), bad_bytes(), bad_headers(), packed, bad_signatures()]
         .concat()
         .into_iter()
         .map(with_key)
@@ -215,89 +216,59 @@ fn bad_headers() -> Vec<Vector> {
     ]
 }
 
-fn bad_fields() -> Vec<Vector> {
-    let with = |name: &str, expect: &str, comment: &str, payload: Vec<u8>| {
-        bad(name, expect, comment, signed(&parts(payload)))
-    };
-    let [name, unit, value, time] = <[_; 4]>::try_from(heart_rate()).expect("four fields");
+fn bad_payload(name: &str, expect: &str, comment: &str, payload: Vec<u8>) -> Vector {
+    bad(name, expect, comment, signed(&parts(payload)))
+}
+
+fn bad_packs() -> Vec<Vector> {
+    let with = |name, comment, payload| bad_payload(name, MALFORMED, comment, payload);
     let open_map = [head(4, 1), vec![0xbf], map(&heart_rate())[1..].to_vec(), vec![0xff]].concat();
     let open_array = [vec![0x9f], map(&heart_rate()), vec![0xff]].concat();
-    let open_text = [vec![0x7f], text("8867-4"), vec![0xff]].concat();
+    let mut in_pieces = heart_rate();
+    in_pieces[0].1 = [vec![0x7f], text("8867-4"), vec![0xff]].concat();
     let record = map(&heart_rate());
     vec![
-        with("payload-empty", MALFORMED, "an empty payload", vec![]),
-        with("records-none", MALFORMED, "an empty pack", array(&[])),
-        with("records-two", MALFORMED, "two records", array(&[record.clone(), record.clone()])),
-        with("record-bare", MALFORMED, "a record without its pack", record.clone()),
-        with("payload-trailing", MALFORMED, "a zero follows the pack", [array(&[record]), vec![0]].concat()),
-        with("indefinite-map", MALFORMED, "a map without length", open_map),
-        with("indefinite-array", MALFORMED, "an array without length", open_array),
-        with(
-            "indefinite-text",
-            MALFORMED,
-            "a text in pieces",
-            pack(&vec![(int(0), open_text), unit.clone(), value.clone(), time.clone()]),
-        ),
-        with(
-            "field-order",
-            MALFORMED,
-            "unit before name",
-            pack(&vec![unit.clone(), name.clone(), value.clone(), time.clone()]),
-        ),
-        with(
-            "field-twice",
-            MALFORMED,
-            "the value twice",
-            pack(&[heart_rate(), vec![value.clone()]].concat()),
-        ),
-        with(
-            "field-unknown",
-            MALFORMED,
-            "a base name",
-            pack(&[vec![(int(-2), text("urn:"))], heart_rate()].concat()),
-        ),
-        with(
-            "field-other",
-            MALFORMED,
-            "a label of nobody",
-            pack(&[heart_rate(), vec![(text("x"), int(0))]].concat()),
-        ),
-        with(
-            "field-null-key",
-            MALFORMED,
-            "null as a label",
-            pack(&[heart_rate(), vec![(vec![0xf6], int(0))]].concat()),
-        ),
-        with("name-missing", MALFORMED, "no name", pack(&vec![unit.clone(), value.clone(), time.clone()])),
-        with("unit-missing", MALFORMED, "no unit", pack(&vec![name.clone(), value.clone(), time.clone()])),
-        with("value-missing", MALFORMED, "no value", pack(&vec![name.clone(), unit.clone(), time.clone()])),
-        with("time-missing", MALFORMED, "no time", pack(&vec![name.clone(), unit.clone(), value.clone()])),
-        with(
-            "name-bytes",
-            MALFORMED,
-            "the name as bytes",
-            pack(&vec![(int(0), bytes(b"8867-4")), unit, value, time]),
-        ),
-        with("kind-unknown", UNIT, "a kind nobody listed", pack(&quantity("8867-5", "/min", decimal(0, 72)))),
-        with("kind-padded", UNIT, "a space in the name", pack(&quantity("8867-4 ", "/min", decimal(0, 72)))),
-        with(
-            "unit-other",
-            UNIT,
-            "not the unit of the kind",
-            pack(&quantity("8867-4", "bpm", decimal(0, 72))),
-        ),
-        with(
-            "unit-case",
-            UNIT,
-            "units are case sensitive",
-            pack(&quantity("8867-4", "/MIN", decimal(0, 72))),
-        ),
-        with(
-            "unit-convertible",
-            UNIT,
-            "no unit is converted",
-            pack(&quantity("8310-5", "[degF]", decimal(0, 98))),
-        ),
+        with("payload-empty", "an empty payload", vec![]),
+        with("records-none", "an empty pack", array(&[])),
+        with("records-two", "two records", array(&[record.clone(), record.clone()])),
+        with("record-bare", "a record without its pack", record.clone()),
+        with("payload-trailing", "a zero follows the pack", [array(&[record]), vec![0]].concat()),
+        with("indefinite-map", "a map without length", open_map),
+        with("indefinite-array", "an array without length", open_array),
+        with("indefinite-text", "a text in pieces", pack(&in_pieces)),
+    ]
+}
+
+fn bad_fields() -> Vec<Vector> {
+    let with = |name, comment, change: &dyn Fn(&mut Fields)| {
+        let mut fields = heart_rate();
+        change(&mut fields);
+        bad_payload(name, MALFORMED, comment, pack(&fields))
+    };
+    vec![
+        with("field-order", "unit before name", &|fields| fields.swap(0, 1)),
+        with("field-twice", "the value twice", &|fields| fields.push(fields[2].clone())),
+        with("field-unknown", "a base name", &|fields| fields.insert(0, (int(-2), text("urn:")))),
+        with("field-other", "a label of nobody", &|fields| fields.push((text("x"), int(0)))),
+        with("field-null-key", "null as a label", &|fields| fields.push((vec![0xf6], int(0)))),
+        with("name-missing", "no name", &|fields| drop(fields.remove(0))),
+        with("unit-missing", "no unit", &|fields| drop(fields.remove(1))),
+        with("value-missing", "no value", &|fields| drop(fields.remove(2))),
+        with("time-missing", "no time", &|fields| drop(fields.remove(3))),
+        with("name-bytes", "the name as bytes", &|fields| fields[0].1 = bytes(b"8867-4")),
+    ]
+}
+
+fn bad_units() -> Vec<Vector> {
+    let with = |case, comment, name, unit| {
+        bad_payload(case, UNIT, comment, pack(&quantity(name, unit, decimal(0, 72))))
+    };
+    vec![
+        with("kind-unknown", "a kind nobody listed", "8867-5", "/min"),
+        with("kind-padded", "a space in the name", "8867-4 ", "/min"),
+        with("unit-other", "not the unit of the kind", "8867-4", "bpm"),
+        with("unit-case", "units are case sensitive", "8867-4", "/MIN"),
+        with("unit-convertible", "no unit is converted", "8310-5", "[degF]"),
     ]
 }
 

@@ -1,6 +1,8 @@
 //! Fragments: any k open, and no altered, swapped or foreign one gets that far.
 
 use crate::world::{World, checked, copy, draft, leaves, plaintext, world};
+use proptest::collection::vec;
+use proptest::prelude::*;
 use salus_crypto::{Digest, merkle};
 use salus_fragment::layout::{fragment_len, size_class};
 use salus_fragment::{
@@ -239,5 +241,21 @@ fn the_largest_segment_opens() {
     for choice in [[0, 1], [2, 3]] {
         let opened = read(&mut world, &manifest, &fragments, &choice).expect("it opens");
         assert!(opened.plaintext() == plaintext(SEGMENT_BYTES_MAX));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    #[test]
+    fn any_plaintext_comes_back(members in 1_usize..=10, plaintext in vec(any::<u8>(), 1..6_000), lost in any::<u64>()) {
+        let mut world = world(members);
+        let ten = leaves(10);
+        let geometry = world.geometry();
+        let sealed = seal(&world.epoch, geometry, draft(0, plaintext.clone(), &ten), &mut world.rng).expect("sealed");
+        let mut kept: Vec<usize> = (0..members).collect();
+        kept.sort_by_key(|index| lost.rotate_left(u32::try_from(*index * 5).expect("small")) % 977);
+        let opened = read(&mut world, &sealed.manifest, &sealed.fragments, &kept[..geometry.data()]).expect("it opens");
+        prop_assert_eq!(opened.plaintext(), plaintext);
+        prop_assert_eq!(opened.prove(&ten).expect("the true ones").len(), 10);
     }
 }

@@ -10,6 +10,7 @@ use salus_wire::{Code, Faults, FragmentIndex, Manifest, MemberIndex, SegmentInde
 use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 type Facts = Vec<(String, String)>;
 
@@ -138,4 +139,18 @@ fn sealed_segments_end_as_their_vectors_say() {
         let verdict = judge(&facts).map_or_else(|code| code.to_string(), |()| "ok".to_owned());
         assert_eq!(verdict, one(&facts, "expect"), "{name} as sealed now");
     }
+}
+
+/// The reader that was written from the specification, in another language.
+#[test]
+fn a_reader_in_python_agrees_with_every_good_vector() {
+    let names = ["members-1", "members-4", "members-7"];
+    let output = Command::new("python3")
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/road/stranger.py"))
+        .args(names.map(|name| folder().join(format!("{name}.txt"))))
+        .output()
+        .expect("python3 is installed");
+    let (said, complained) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(said.trim(), "3 segments agree", "{complained}");
 }
