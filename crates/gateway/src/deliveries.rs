@@ -163,3 +163,45 @@ fn custodian_in(path: &Path) -> Option<MemberIndex> {
     let name = path.file_name()?.to_str()?.strip_suffix(SUFFIX)?;
     name.split_once('-')?.0.parse().ok().map(MemberIndex::new)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registry::tests::machine_key;
+    use rand::SeedableRng;
+    use salus_crypto::sign::Signature;
+    use salus_wire::{List, PartyId};
+
+    fn deposit(custodian: u16) -> Deposit {
+        Deposit {
+            writer: PartyId::new([1; 16]),
+            custodian: MemberIndex::new(custodian),
+            envelopes: List::empty(),
+            signature: Signature::from_bytes([7; 64]),
+        }
+    }
+
+    #[test]
+    fn a_deposit_that_was_not_taken_waits_for_its_custodian_also_after_a_restart() {
+        let folder = tempfile::tempdir().unwrap();
+        let custodians = [MemberIndex::new(0), MemberIndex::new(1)];
+        let open = || Deliveries::open(folder.path().to_owned(), machine_key(), &custodians).unwrap();
+        let mut rng = StdRng::seed_from_u64(1);
+        let first = open();
+        for custodian in [0, 1, 1, 9] {
+            first.keep(DepositId(3), &deposit(custodian), &mut rng).unwrap();
+        }
+        let waiting =
+            |deliveries: &Deliveries| custodians.map(|custodian| deliveries.pile(custodian).unwrap().len());
+        assert_eq!(waiting(&first), [1, 2]);
+        assert_eq!(first.pile(custodians[0]).unwrap().pop().unwrap().id, Some(DepositId(3)));
+        let second = open();
+        assert_eq!(waiting(&second), [1, 2]);
+        let pending = second.pile(custodians[0]).unwrap().pop().unwrap();
+        assert_eq!(pending.id, None);
+        let sealed = fs::read(&pending.path).unwrap();
+        assert!(!sealed.windows(16).any(|window| window == [7; 16]));
+        let plain = machine_key().open(CONTEXT, &sealed).unwrap();
+        assert_eq!(decode::<Deposit>(&plain, RPC_BYTES_MAX), Ok(deposit(0)));
+    }
+}

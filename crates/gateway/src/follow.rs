@@ -14,7 +14,7 @@ use salus_link::Caller;
 use salus_proof::{TrustPolicy, chain, state};
 use salus_wire::block::{receipts_root, transactions_root};
 use salus_wire::ids::{Height, MemberIndex, PartyId};
-use salus_wire::limits::VIEW_STALE_MS;
+use salus_wire::limits::{FOLLOW_BLOCKS_MAX, VIEW_STALE_MS};
 use salus_wire::rpc::{FinalBlock, Request, Response};
 use salus_wire::state::{CertifiedChain, DeviceRecord};
 use salus_wire::{Header, Outcome, StateKey, StateValue, TxBody};
@@ -29,6 +29,8 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 const REST: Duration = Duration::from_millis(500);
 /// Between looks at devices of which the ledger's word is not known.
 const PROVE_EVERY: Duration = Duration::from_secs(1);
+/// Blocks in one answer that show a member to be telling of the past as fast as it can.
+const CATCHING_UP: usize = FOLLOW_BLOCKS_MAX / 2;
 /// Devices looked at at once.
 const DEVICES_AT_ONCE: usize = 128;
 
@@ -78,6 +80,7 @@ impl Follower {
             None => self.begin(member).await?,
         };
         let mut proven_at: Option<Instant> = None;
+        let mut fresh_at = Instant::now();
         loop {
             *last = Some(at);
             if proven_at.is_none_or(|then| then.elapsed() >= PROVE_EVERY) {
@@ -85,18 +88,20 @@ impl Follower {
                 self.prove(at.height).await;
             }
             let blocks = self.blocks(member, at.height).await?;
-            let Some(newest) = blocks.last() else {
-                continue;
-            };
-            let stale = (self.clock)().since_ms(newest.block.header.time) > VIEW_STALE_MS;
-            let certified = self.certified(member, newest.block.header.height).await?;
-            at = verified(&self.policy, at, &blocks, &certified)?;
-            for block in &blocks {
-                self.hear(block).await;
+            if let Some(newest) = blocks.last() {
+                let certified = self.certified(member, newest.block.header.height).await?;
+                at = verified(&self.policy, at, &blocks, &certified)?;
+                for block in &blocks {
+                    self.hear(block).await;
+                }
+                let age_ms = (self.clock)().since_ms(newest.block.header.time);
+                if age_ms <= VIEW_STALE_MS || blocks.len() >= CATCHING_UP {
+                    fresh_at = Instant::now();
+                }
             }
-            if stale && blocks.len() == 1 {
+            if fresh_at.elapsed() >= Duration::from_millis(VIEW_STALE_MS) {
                 *last = Some(at);
-                return Err("its newest block is old");
+                return Err("it has nothing new");
             }
         }
     }
@@ -227,4 +232,79 @@ fn linked(mut last: Last, blocks: &[FinalBlock]) -> Result<Last, Doubt> {
         last = Last { height: header.height, digest: header.digest() };
     }
     Ok(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use salus_crypto::Secret;
+    use salus_crypto::sign::SigningKey;
+    use salus_wire::{Block, ChainId, Code, GrantTag, List, TimeMs, Tx, View};
+
+    const START: Last = Last { height: Height::new(4), digest: Digest::from_bytes([4; 32]) };
+
+    fn tx(n: u8) -> Tx {
+        let key = SigningKey::from_seed(Secret::from_bytes([n; 32]));
+        let tag = GrantTag(salus_crypto::chain::ChainSeed::new(Secret::from_bytes([n; 32])).link(1).tag());
+        Tx::sign(ChainId(Digest::ZERO), TxBody::RevokeGrant { tag }, &key)
+    }
+
+    fn block(after: Last, txs: Vec<Tx>, outcomes: Vec<Outcome>) -> FinalBlock {
+        let digests: Vec<Digest> = txs.iter().map(Tx::digest).collect();
+        let header = Header {
+            chain: ChainId(Digest::ZERO),
+            height: after.height.next().unwrap(),
+            view: View::new(9),
+            parent_view: View::new(8),
+            parent: after.digest,
+            proposer: MemberIndex::new(1),
+            time: TimeMs::new(7),
+            transactions: transactions_root(&digests),
+            receipts: receipts_root(&digests, &outcomes),
+            state: Digest::ZERO,
+        };
+        let block = Block { header, transactions: List::new(txs).unwrap() };
+        FinalBlock { block, outcomes: List::new(outcomes).unwrap() }
+    }
+
+    fn last_of(block: &FinalBlock) -> Last {
+        Last { height: block.block.header.height, digest: block.block.header.digest() }
+    }
+
+    /// Two blocks that follow [`START`].
+    fn run() -> Vec<FinalBlock> {
+        let refused = Outcome::Refused(Code::AlreadyExists);
+        let first = block(START, vec![tx(1), tx(2)], vec![Outcome::Applied, refused]);
+        let second = block(last_of(&first), Vec::new(), Vec::new());
+        vec![first, second]
+    }
+
+    #[test]
+    fn blocks_are_taken_one_after_the_other_and_whole() {
+        let blocks = run();
+        assert_eq!(linked(START, &blocks), Ok(last_of(&blocks[1])));
+        assert_eq!(linked(START, &[]), Ok(START));
+        assert!(linked(START, &blocks[1..]).is_err(), "one left out");
+        let swapped: Vec<FinalBlock> = blocks.iter().rev().cloned().collect();
+        assert!(linked(START, &swapped).is_err(), "in another order");
+    }
+
+    #[test]
+    fn a_member_cannot_hide_add_or_reword_what_became_of_a_transaction() {
+        let altered = |change: fn(&mut FinalBlock)| {
+            let mut blocks = run();
+            change(&mut blocks[0]);
+            linked(START, &blocks)
+        };
+        let cases: [fn(&mut FinalBlock); 5] = [
+            |block| block.block.transactions = List::new(vec![tx(1)]).unwrap(),
+            |block| block.block.transactions = List::new(vec![tx(2), tx(1)]).unwrap(),
+            |block| block.block.transactions = List::new(vec![tx(1), tx(2), tx(3)]).unwrap(),
+            |block| block.outcomes = List::new(vec![Outcome::Applied; 2]).unwrap(),
+            |block| block.block.header.time = TimeMs::new(8),
+        ];
+        for (number, change) in cases.into_iter().enumerate() {
+            assert!(altered(change).is_err(), "case {number}");
+        }
+    }
 }
