@@ -43,7 +43,7 @@ pub(crate) async fn run(args: &BenchArgs, quiet: bool) -> Result<Report, Failure
     if let Some(path) = &args.out {
         write_secret(path, format!("{value:#}\n").as_bytes())?;
     }
-    Ok(Report::new(value).line(format!("{machine}")).lines(figures.iter().map(Figure::line)))
+    Ok(Report::new(value).line(machine).lines(figures.iter().map(Figure::line)))
 }
 
 async fn with_members(args: &BenchArgs, stage: &mut Stage, show: &Show) -> Result<Vec<Figure>, Failure> {

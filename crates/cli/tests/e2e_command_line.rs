@@ -1,5 +1,7 @@
 //! The command line from outside: help, exit codes, coded errors that name the entry at fault.
 
+#![expect(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
+
 use std::path::Path;
 use std::process::{Command, Output};
 

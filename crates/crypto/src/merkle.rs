@@ -174,7 +174,7 @@ mod tests {
         for count in 1..=33 {
             let leaves = leaves(count);
             let root = root(&leaves);
-            assert_eq!(root, counted(count as u64, &mth(&leaves)), "root of {count}");
+            assert_eq!(root, counted(wide(count), &mth(&leaves)), "root of {count}");
             let all = paths(&leaves);
             for (index, leaf) in leaves.iter().enumerate() {
                 let expected = path_of(index, &leaves);
@@ -222,14 +222,15 @@ mod tests {
 
     #[test]
     fn every_other_index_and_count_is_refused() {
-        for count in 1..=17_u64 {
-            let leaves = leaves(count as usize);
-            let root = root(&leaves);
-            for (index, path) in (0..).zip(paths(&leaves)) {
+        for size in 1..=17_usize {
+            let leaves = leaves(size);
+            let (root, count) = (root(&leaves), wide(size));
+            for (at, path) in paths(&leaves).iter().enumerate() {
+                let index = wide(at);
                 let claims = (0..36).flat_map(|count| (0..20).map(move |index| (index, count)));
                 for claim in claims.filter(|claim| *claim != (index, count)) {
-                    let leaf = &leaves[index as usize];
-                    assert!(!verify(&root, leaf, claim.0, claim.1, &path), "{index} of {count} as {claim:?}");
+                    let found = verify(&root, &leaves[at], claim.0, claim.1, path);
+                    assert!(!found, "{index} of {count} as {claim:?}");
                 }
             }
         }

@@ -612,6 +612,14 @@ fn a_batch_has_no_more_streams_than_an_anchor_may_cover() {
 }
 
 #[test]
+fn a_batch_has_no_more_shapes_of_waveform_than_its_segments_hold() {
+    let mut bench = Bench::new();
+    let of_its_own_shape = |n: u16| bench.row(1, 1, ecg(u64::from(n % 500), i32::from(n)));
+    let rows: Vec<Row> = (0..5_000).map(of_its_own_shape).collect();
+    assert_kept_in_two_batches(&mut bench, &rows);
+}
+
+#[test]
 fn a_device_key_is_the_one_that_signed() {
     let mut bench = Bench::new();
     let rows = vitals(&mut bench, 0, 2);

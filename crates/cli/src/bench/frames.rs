@@ -19,7 +19,7 @@ use salus_client::Wallet;
 use salus_client::drive::now;
 use salus_clinical::Reading;
 use salus_wire::ids::TimeMs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// Devices that stream at once.
@@ -163,7 +163,7 @@ async fn stream(
     ])
 }
 
-async fn bursts(device: &mut DeviceFile, path: &PathBuf, until: Instant) -> Result<usize, Failure> {
+async fn bursts(device: &mut DeviceFile, path: &Path, until: Instant) -> Result<usize, Failure> {
     let mut sent = 0_usize;
     while Instant::now() < until {
         sent = sent.saturating_add(publish(device, path, heart_rates()?, |_| ()).await?.frames);
@@ -185,7 +185,7 @@ fn heart_rates() -> Result<Vec<Reading>, Failure> {
 async fn readable(
     session: &Session,
     reader: &PersonFile,
-    grant: &std::path::Path,
+    grant: &Path,
     expected: usize,
 ) -> Result<(), Failure> {
     let started = Instant::now();

@@ -72,6 +72,7 @@ fn copy(told: &Told) -> Told {
         Ok(Answer::Released(released)) => Ok(Answer::Released(released.clone())),
         Ok(Answer::Fetched(fetched)) => Ok(Answer::Fetched(fetched.clone())),
         Ok(Answer::Values(values)) => Ok(Answer::Values(values.clone())),
+        Ok(Answer::Reached) => Ok(Answer::Reached),
         Ok(Answer::Proof(proof)) => Ok(Answer::Proof(proof.clone())),
     };
     Told { id: told.id, from: told.from, what }
