@@ -58,6 +58,19 @@ pub(crate) async fn read(
     Ok(session.client.read(plan).await?)
 }
 
+/// As [`read`], but nothing held yet is nothing read: for whoever waits until something is.
+pub(crate) async fn read_what_is_there(
+    session: &Session,
+    person: &PersonFile,
+    grant: &Path,
+) -> Result<Option<ReadResult>, Failure> {
+    match read(session, person, grant, &[], PurposeArg::Treat).await {
+        Ok(result) => Ok(Some(result)),
+        Err(failure) if failure.code == Code::NothingHeld => Ok(None),
+        Err(failure) => Err(failure),
+    }
+}
+
 /// The first free tag of the lane, as far as one member knows.
 async fn next_tag(session: &Session, grant: &GrantFile) -> Result<u16, Failure> {
     Ok(session.client.next_tag(grant, session.home).await?)

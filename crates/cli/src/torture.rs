@@ -11,7 +11,7 @@ use crate::files::{load, store};
 use crate::grant::{self, Wish};
 use crate::output::{Failure, Report};
 use crate::person::{PersonFile, enlist};
-use crate::read::read;
+use crate::read::read_what_is_there;
 use crate::session::{Session, rng};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -142,10 +142,9 @@ impl Patient {
         let wheel = show.wheel("reading everything back");
         let started = Instant::now();
         loop {
-            let result =
-                read(&session, &self.reader, &stage.people("all.grant"), &[], PurposeArg::Treat).await?;
-            let read: BTreeSet<Sequence> =
-                result.samples.iter().map(|sample| sample.get().sequence()).collect();
+            let result = read_what_is_there(&session, &self.reader, &stage.people("all.grant")).await?;
+            let samples = result.map(|result| result.samples).unwrap_or_default();
+            let read: BTreeSet<Sequence> = samples.iter().map(|sample| sample.get().sequence()).collect();
             let lost = self.acknowledged.difference(&read).count();
             if lost == 0 {
                 wheel.finish_and_clear();

@@ -90,8 +90,6 @@ impl KeyGathering {
             Ok(Answer::Reached) => return Some((from, self.request(plan, from, 0, now, rng))),
             Ok(Answer::Released(released)) => self.take(plan, reader, from, &released),
             Ok(_) => Err(Code::Malformed),
-            // An epoch is held by n - 2f honest custodians, so one of any t that answer would show it.
-            Err(Silence::Refused(refusal)) if refusal.code == Code::NothingHeld => Ok(0),
             Err(Silence::Refused(refusal)) => Err(refusal.code),
             Err(Silence::Unreachable) => Err(Code::Unreachable),
         };

@@ -9,7 +9,7 @@ use crate::files::{load, recording};
 use crate::grant::{self, Wish};
 use crate::output::Failure;
 use crate::person::{PersonFile, enlist};
-use crate::read::{fault_line, read, waveform, write_receipt};
+use crate::read::{fault_line, read, read_what_is_there, waveform, write_receipt};
 use crate::session::{Session, rng};
 use crate::{access, receipt};
 use salus_client::drive::now;
@@ -282,16 +282,17 @@ impl Cast {
         let wheel = show.wheel("reading");
         loop {
             let one = Instant::now();
-            let result =
-                read(&session, &self.clinician, &stage.people(grant), &[], PurposeArg::Treat).await?;
+            let result = read_what_is_there(&session, &self.clinician, &stage.people(grant)).await?;
             self.reads.push(one.elapsed());
-            if result.samples.len() >= self.kept && result.epochs_missing == 0 {
+            let have = result.as_ref().map_or(0, |result| result.samples.len());
+            let whole = |result: &ReadResult| result.epochs_missing == 0 && result.segments_missing == 0;
+            if let Some(result) = result.filter(|result| have >= self.kept && whole(result)) {
                 wheel.finish_and_clear();
                 self.same_ecg(&result, seconds_missing)?;
                 return Ok(result);
             }
             if started.elapsed() > READABLE_WITHIN {
-                let (have, kept) = (result.samples.len(), self.kept);
+                let kept = self.kept;
                 return Err(Failure::broken(format!("{have} of {kept} acknowledged readings can be read")));
             }
         }
