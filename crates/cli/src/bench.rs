@@ -7,15 +7,13 @@ mod ledger;
 mod plane;
 mod process;
 
-use crate::args::{BenchArgs, InitArgs};
+use crate::args::BenchArgs;
 use crate::demo::show::Show;
 use crate::demo::stage::Stage;
 use crate::files::write_secret;
 use crate::output::{Failure, Report};
 use figures::Figure;
 use serde_json::{Value, json};
-use std::net::{IpAddr, Ipv4Addr};
-use std::path::Path;
 
 /// Runs the command.
 pub(crate) async fn run(args: &BenchArgs, quiet: bool) -> Result<Report, Failure> {
@@ -24,7 +22,7 @@ pub(crate) async fn run(args: &BenchArgs, quiet: bool) -> Result<Report, Failure
     show.say(format!("on {machine}"));
     let mut figures = plane::measure()?;
     let dir = std::env::temp_dir().join(format!("salus-bench-{}", std::process::id()));
-    let mut stage = Stage::build(&dir, &trial(args, &dir))?;
+    let mut stage = Stage::build(&dir, args.members)?;
     let outcome = tokio::select! {
         outcome = with_members(args, &mut stage, &show) => outcome,
         _ = tokio::signal::ctrl_c() => Err(Failure::new(salus_wire::Code::Usage, "interrupted")),
@@ -54,15 +52,4 @@ async fn with_members(args: &BenchArgs, stage: &mut Stage, show: &Show) -> Resul
     show.act("The ledger under load");
     figures.extend(ledger::measure(stage, args.seconds).await?);
     Ok(figures)
-}
-
-fn trial(args: &BenchArgs, dir: &Path) -> InitArgs {
-    InitArgs {
-        dir: dir.to_owned(),
-        plan: None,
-        members: args.members,
-        ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
-        base_port: 0,
-        gateway: true,
-    }
 }

@@ -7,13 +7,12 @@ mod acts;
 pub(crate) mod show;
 pub(crate) mod stage;
 
-use crate::args::{DemoArgs, InitArgs};
+use crate::args::DemoArgs;
 use crate::output::{Failure, Report};
 use acts::Cast;
 use serde_json::json;
 use show::Show;
 use stage::Stage;
-use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -23,7 +22,7 @@ pub(crate) async fn run(args: &DemoArgs, quiet: bool) -> Result<Report, Failure>
     let show = Show::new(quiet);
     let dir = args.dir.clone().unwrap_or_else(fresh_dir);
     show.say(format!("everything is kept in {}", dir.display()));
-    let mut stage = Stage::build(&dir, &trial(args, &dir))?;
+    let mut stage = Stage::build(&dir, args.members)?;
     let outcome = tokio::select! {
         outcome = play(&mut stage, &show) => outcome,
         _ = tokio::signal::ctrl_c() => Err(Failure::new(salus_wire::Code::Usage, "interrupted")),
@@ -65,17 +64,6 @@ async fn keep_running(stage: &Stage, show: &Show) {
     show.say(format!("  salus read --dir {dir} --person {dir}/people/clinician.person --grant {dir}/people/second.grant --print"));
     show.say("Ctrl-C ends it");
     let _ = tokio::signal::ctrl_c().await;
-}
-
-fn trial(args: &DemoArgs, dir: &std::path::Path) -> InitArgs {
-    InitArgs {
-        dir: dir.to_owned(),
-        plan: None,
-        members: args.members,
-        ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
-        base_port: 0,
-        gateway: true,
-    }
 }
 
 fn fresh_dir() -> PathBuf {

@@ -2,7 +2,7 @@
 //! device streams; at the end every acknowledged frame must be readable, bit for bit, and members
 //! must agree (INV-1, INV-4).
 
-use crate::args::{ClassArg, InitArgs, PurposeArg, TortureArgs};
+use crate::args::{ClassArg, PurposeArg, TortureArgs};
 use crate::demo::show::Show;
 use crate::demo::stage::{GATEWAY, Stage};
 use crate::device::{DeviceFile, Signed, deliver, enlist as enrol, sign};
@@ -20,7 +20,6 @@ use salus_client::drive::now;
 use salus_wire::ids::{Sequence, TimeMs};
 use serde_json::json;
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -45,7 +44,7 @@ pub(crate) async fn run(args: &TortureArgs, quiet: bool) -> Result<Report, Failu
     let seed = args.seed.unwrap_or_else(|| now().get());
     let dir = std::env::temp_dir().join(format!("salus-torture-{}-{seed}", std::process::id()));
     show.say(format!("seed {seed}, in {}", dir.display()));
-    let mut stage = Stage::build(&dir, &trial(args, &dir))?;
+    let mut stage = Stage::build(&dir, args.members)?;
     let outcome = tokio::select! {
         outcome = rounds(args, seed, &mut stage, &show) => outcome,
         _ = tokio::signal::ctrl_c() => Err(Failure::new(salus_wire::Code::Usage, "interrupted")),
@@ -209,16 +208,5 @@ impl Victim {
             Self::Member(_) => 1,
             Self::GatewayAndMember(_) => 2,
         }
-    }
-}
-
-fn trial(args: &TortureArgs, dir: &std::path::Path) -> InitArgs {
-    InitArgs {
-        dir: dir.to_owned(),
-        plan: None,
-        members: args.members,
-        ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
-        base_port: 0,
-        gateway: true,
     }
 }

@@ -10,6 +10,7 @@ use salus_wire::Code;
 use salus_wire::ids::{Height, MemberIndex};
 use salus_wire::rpc::Status;
 use std::fs::OpenOptions;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -36,8 +37,8 @@ pub(crate) struct Stage {
 
 impl Stage {
     /// Makes the consortium's folder; starts nothing.
-    pub(crate) fn build(dir: &Path, args: &InitArgs) -> Result<Self, Failure> {
-        init::make(dir, &init::trial(args)?)?;
+    pub(crate) fn build(dir: &Path, members: u16) -> Result<Self, Failure> {
+        init::make(dir, &init::trial(&trial(dir, members))?)?;
         for folder in ["logs", "people"] {
             let folder = dir.join(folder);
             std::fs::create_dir_all(&folder).map_err(|error| Failure::file(&folder, error))?;
@@ -47,8 +48,8 @@ impl Stage {
         Ok(Self {
             place: Place { dir: dir.to_owned(), member: 0 },
             layout,
-            members: args.members,
-            nodes: (0..args.members).map(|_| None).collect(),
+            members,
+            nodes: (0..members).map(|_| None).collect(),
             gateway: None,
             mqtt,
         })
@@ -199,6 +200,18 @@ impl Stage {
             .map_err(|error| {
                 Failure::new(Code::Internal, format!("could not start `salus {command}`: {error}"))
             })
+    }
+}
+
+/// A consortium on free ports of this machine, with one gateway.
+fn trial(dir: &Path, members: u16) -> InitArgs {
+    InitArgs {
+        dir: dir.to_owned(),
+        plan: None,
+        members,
+        ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        base_port: 0,
+        gateway: true,
     }
 }
 
