@@ -9,8 +9,9 @@ use crate::tls::{Incoming, PeerCert, ServerTls};
 use salus_wire::Code;
 use salus_wire::limits::RPC_BYTES_MAX;
 use salus_wire::rpc::{Refusal, Request, Response};
+use std::collections::HashMap;
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::io::{AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::net::{TcpListener, TcpStream};
@@ -26,6 +27,8 @@ const ACCEPT_REST: Duration = Duration::from_millis(100);
 pub struct Limits {
     /// Certified connections at once; further ones are closed after their handshake.
     pub connections: usize,
+    /// The same for one subject, so that nobody's credential can shut everybody else out.
+    pub connections_each: usize,
     /// Handshakes under way at once; further callers are closed at once.
     pub handshakes: usize,
     /// Requests under way on one connection; when full, its socket is not read.
@@ -46,6 +49,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 256,
+            connections_each: 32,
             handshakes: 64,
             in_flight: 32,
             bytes: 4 * RPC_BYTES_MAX,
@@ -63,7 +67,51 @@ struct Shared<H> {
     limits: Limits,
     budget: Budget,
     connections: Semaphore,
+    seated: Seated,
     handler: H,
+}
+
+/// Connections by whom their certificate speaks for.
+#[derive(Default)]
+struct Seated(Mutex<HashMap<PeerCert, Row>>);
+
+/// The connections of one subject.
+#[derive(Clone, Copy, Default)]
+struct Row {
+    count: usize,
+    /// Whether the log holds already that it asked for more than its share.
+    told: bool,
+}
+
+/// One connection's place among its subject's; given back when dropped.
+struct Seat<'a> {
+    seated: &'a Seated,
+    peer: PeerCert,
+}
+
+impl Seated {
+    fn take(&self, peer: PeerCert, most: usize) -> Option<Seat<'_>> {
+        let mut rows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let row = rows.get(&peer).copied().unwrap_or_default();
+        let full = row.count >= most;
+        if full && !row.told {
+            tracing::warn!(member = %peer.member(), most, "a caller has as many connections as it may");
+        }
+        let count = row.count.saturating_add(usize::from(!full));
+        rows.insert(peer, Row { count, told: full || row.told });
+        (!full).then(|| Seat { seated: self, peer })
+    }
+}
+
+impl Drop for Seat<'_> {
+    fn drop(&mut self) {
+        let mut rows = self.seated.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let row = rows.get(&self.peer).copied().unwrap_or_default();
+        match row.count.saturating_sub(1) {
+            0 => rows.remove(&self.peer),
+            count => rows.insert(self.peer, Row { count, ..row }),
+        };
+    }
 }
 
 /// Serves until the future is dropped; all connections and requests under way end with it.
@@ -77,6 +125,7 @@ where
         tls,
         budget: Budget::new(limits.bytes),
         connections: Semaphore::new(limits.connections),
+        seated: Seated::default(),
         limits,
         handler,
     });
@@ -124,6 +173,7 @@ where
     H: Fn(PeerCert, Request) -> F + Send + Sync + 'static,
     F: Future<Output = Response> + Send + 'static,
 {
+    let Some(_seat) = shared.seated.take(peer, shared.limits.connections_each) else { return };
     let Ok(_slot) = shared.connections.try_acquire() else {
         tracing::warn!(limit = shared.limits.connections, "closed a connection over the limit");
         return;

@@ -28,7 +28,7 @@ pub type Incoming = tokio_rustls::server::TlsStream<TcpStream>;
 pub type Outgoing = tokio_rustls::client::TlsStream<TcpStream>;
 
 /// Who is at the other end, as the certificate says and an authority vouches.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PeerCert {
     member: MemberIndex,
     subject: Subject,

@@ -335,4 +335,17 @@ mod tests {
         assert!(matches!(ask(&pki.caller(pki.issue(0, person()), at), 2).await, Err(LinkError::Lost { .. })));
         assert_eq!(ask(&first, 3).await.unwrap(), 3);
     }
+
+    #[tokio::test]
+    async fn one_subject_cannot_shut_the_others_out() {
+        let pki = Pki::new();
+        let limits = Limits { connections: 3, connections_each: 2, ..Limits::default() };
+        let (at, _server) = start(pki.node(0), limits, echo).await;
+        let callers: Vec<Caller> = (0..3).map(|_| pki.caller(pki.issue(0, person()), at)).collect();
+        assert_eq!(ask(&callers[0], 1).await.unwrap(), 1);
+        assert_eq!(ask(&callers[1], 2).await.unwrap(), 2);
+        assert!(matches!(ask(&callers[2], 3).await, Err(LinkError::Lost { .. })));
+        let other = Subject::Person(PartyId::new([9; 16]));
+        assert_eq!(ask(&pki.caller(pki.issue(0, other), at), 4).await.unwrap(), 4);
+    }
 }
