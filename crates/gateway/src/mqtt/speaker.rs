@@ -113,10 +113,13 @@ impl Speaker {
 
     /// The client was silent for too long.
     pub fn silent(&mut self) {
-        let events = self.core.notify_timer_fired(TimerKind::PingreqRecv);
-        events.into_iter().for_each(|event| {
-            self.handle(event);
-        });
+        // Before CONNECT there is nothing to say; the library would panic.
+        if self.connected {
+            let events = self.core.notify_timer_fired(TimerKind::PingreqRecv);
+            events.into_iter().for_each(|event| {
+                self.handle(event);
+            });
+        }
         self.closing = true;
     }
 
@@ -512,6 +515,34 @@ mod tests {
             feed(&mut speaker, garbage);
             assert!(speaker.is_closing(), "{garbage:?} after CONNECT");
         }
+    }
+
+    #[test]
+    fn whatever_comes_before_connect_closes_the_connection() {
+        for first in (0..=u8::MAX).filter(|first| *first != 0x10) {
+            for rest in [&[0][..], &[2, 0, 1], &[4, 0, 1, 0, 0]] {
+                let mut speaker = Speaker::default();
+                let packet = [&[first], rest].concat();
+                assert!(feed(&mut speaker, &packet).is_empty());
+                assert!(speaker.is_closing() && speaker.take_out().is_empty(), "{packet:x?}");
+            }
+        }
+    }
+
+    #[test]
+    fn silence_ends_a_connection_before_and_after_connect() {
+        let half = &connect(Version::V5_0)[..5];
+        for said in [&[][..], half] {
+            let mut speaker = Speaker::default();
+            feed(&mut speaker, said);
+            speaker.silent();
+            assert!(speaker.is_closing() && speaker.take_out().is_empty());
+        }
+        let mut speaker = connected(Version::V5_0);
+        speaker.take_out();
+        speaker.silent();
+        assert!(speaker.is_closing());
+        assert_eq!(speaker.take_out()[..3], [0xe0, 1, 0x8d], "keep-alive timeout");
     }
 
     #[test]
