@@ -64,12 +64,13 @@ impl Desk {
             return Err(Code::CertificateMismatch);
         }
         let reading = frame.reading();
-        let place = self.registry.place(device, reading.effective())?;
         let off = now.since_ms(reading.effective()) > self.tolerance.behind_ms
             || reading.effective().since_ms(now) > self.tolerance.ahead_ms;
-        if off {
-            return Err(Code::ClockOff);
-        }
+        let place = match self.registry.place(device, reading.effective()) {
+            // A clock that was reset lies outside of every assignment, too: it is the clock.
+            Ok(_) | Err(Code::DeviceUnassigned) if off => return Err(Code::ClockOff),
+            place => place?,
+        };
         let stream = self.stream(device, reading.kind().name(), &place.grants);
         let route = Route { key: place.key, grants: place.grants, class: reading.class(), stream };
         let kept = Blob::new(bytes.to_vec()).map_err(|_| Code::FrameTooLarge)?;

@@ -28,7 +28,7 @@ fn clock() -> TimeMs {
     NOW
 }
 
-/// A gateway's front, with devices 1 and 2 enrolled.
+/// A gateway's front, with devices 1 and 2 assigned, and device 4 no longer.
 struct Front {
     at: SocketAddr,
     authority: Authority,
@@ -49,7 +49,9 @@ impl Front {
 
     async fn start_in(folder: Arc<TempDir>, authority: Authority) -> Self {
         let span = (NOW.get() - 1_000_000, NOW.get() + 1_000_000);
-        let (registry, registry_folder) = registry(&[enrolled(1, 9, span), enrolled(2, 8, span)]);
+        let past = (NOW.get() - 1_000_000, NOW.get() - 1);
+        let (registry, registry_folder) =
+            registry(&[enrolled(1, 9, span), enrolled(2, 8, span), enrolled(4, 9, past)]);
         let registry = Arc::new(registry);
         let limits = queue::Limits { bytes_max: 300_000, file_bytes_max: 20_000 };
         let (queue, reader) = open(&folder, limits).await;
@@ -186,7 +188,7 @@ async fn every_refusal_has_its_code_and_the_connection_goes_on() {
         ("altered signature", flipped, Code::FrameSignature),
         ("clock behind", beat(1, 1, 1, earlier, 72), Code::ClockOff),
         ("clock ahead", beat(1, 1, 1, later(5_001), 72), Code::ClockOff),
-        ("no assignment then", beat(1, 1, 1, outside, 72), Code::DeviceUnassigned),
+        ("clock ahead of every assignment", beat(1, 1, 1, outside, 72), Code::ClockOff),
     ];
     for (what, frame, expected) in cases {
         assert_eq!(code(&settle_one(&mut client, frame).await), Some(expected), "{what}");
@@ -198,6 +200,8 @@ async fn every_refusal_has_its_code_and_the_connection_goes_on() {
     let enrolment = enrolment_commitment(&enrolled(1, 9, (0, 1)).enrolment);
     front.registry.learn(enrolment, Standing::Revoked);
     assert_eq!(code(&settle_one(&mut client, good(1, 2)).await), Some(Code::DeviceRevoked));
+    let mut unassigned = front.connect(4, Dialect::V5).await.unwrap();
+    assert_eq!(code(&settle_one(&mut unassigned, good(4, 1)).await), Some(Code::DeviceUnassigned));
     let mut unknown = front.connect(3, Dialect::V5).await.unwrap();
     assert_eq!(code(&settle_one(&mut unknown, good(3, 1)).await), Some(Code::DeviceUnknown));
 }

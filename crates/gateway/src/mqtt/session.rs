@@ -36,6 +36,7 @@ pub(crate) async fn serve(mut stream: Incoming, device: DeviceId, desk: Arc<Desk
     let mut under_way = FuturesOrdered::new();
     let mut inbox: Vec<u8> = Vec::new();
     let mut buffer = vec![0; READ_BYTES];
+    let mut told = false;
     // A client that drips bytes gains no time before it is connected.
     let mut deadline = Instant::now() + CONNECT_WITHIN;
     loop {
@@ -52,7 +53,13 @@ pub(crate) async fn serve(mut stream: Incoming, device: DeviceId, desk: Arc<Desk
             Some(Settled { packet, outcome }) = under_way.next() => {
                 match outcome {
                     Ok(durable) => speaker.acknowledge(packet, durable),
-                    Err(code) => speaker.refuse(packet, code),
+                    Err(code) => {
+                        // Once for a connection: a device that errs a thousand times errs in one way.
+                        if !std::mem::replace(&mut told, true) {
+                            tracing::warn!(%code, what = code.what(), next = code.next_step(), "refused a device's frame");
+                        }
+                        speaker.refuse(packet, code);
+                    }
                 }
                 // The silence was ours.
                 deadline = deadline.max(Instant::now() + speaker.silence_max().unwrap_or(SILENCE_MAX));
