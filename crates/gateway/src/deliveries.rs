@@ -32,6 +32,7 @@ const REST_MAX: Duration = Duration::from_secs(5);
 
 const CONTEXT: &[u8] = b"salus/deposit/v1";
 const SUFFIX: &str = "deposit";
+const DRAFT: &str = "draft";
 
 /// A deposit on disk.
 struct Pending {
@@ -83,6 +84,9 @@ impl Deliveries {
         fs::create_dir_all(&*deliveries.folder).map_err(failed)?;
         for entry in fs::read_dir(&*deliveries.folder).map_err(failed)? {
             let path = entry.map_err(failed)?.path();
+            if path.extension().is_some_and(|extension| extension == DRAFT) {
+                fs::remove_file(&path).map_err(failed)?;
+            }
             if let Some(pile) = custodian_in(&path).and_then(|custodian| deliveries.pile(custodian)) {
                 pile.push(Pending { path, id: None });
             }
@@ -107,10 +111,19 @@ impl Deliveries {
             return Ok(());
         }
         let path = self.folder.join(format!("{}-{:016x}.{SUFFIX}", deposit.custodian, rng.next_u64()));
-        let failed = |source| GatewayError::Unreadable { path: path.clone(), source };
-        let mut file = File::create_new(&path).map_err(failed)?;
-        file.write_all(&self.key.seal(CONTEXT, &encode(deposit), rng)).map_err(failed)?;
-        file.sync_all().map_err(failed)?;
+        let sealed = self.key.seal(CONTEXT, &encode(deposit), rng);
+        let failed = |source| GatewayError::Disk { path: path.clone(), source };
+        // Half a deposit never has the name of one.
+        let draft = path.with_extension(DRAFT);
+        let written = File::create_new(&draft).and_then(|mut file| {
+            file.write_all(&sealed)?;
+            file.sync_all()
+        });
+        if let Err(source) = written {
+            let _ = fs::remove_file(&draft);
+            return Err(failed(source));
+        }
+        fs::rename(&draft, &path).map_err(failed)?;
         File::open(&*self.folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
         pile.push(Pending { path, id: Some(id) });
         Ok(())
@@ -203,5 +216,31 @@ mod tests {
         assert!(!sealed.windows(16).any(|window| window == [7; 16]));
         let plain = machine_key().open(CONTEXT, &sealed).unwrap();
         assert_eq!(decode::<Deposit>(&plain, RPC_BYTES_MAX), Ok(deposit(0)));
+    }
+
+    #[test]
+    fn only_a_lack_of_room_is_waited_out() {
+        use std::io::ErrorKind;
+        let failed = |kind: ErrorKind| GatewayError::Disk { path: PathBuf::new(), source: kind.into() };
+        assert!(failed(ErrorKind::StorageFull).lacks_room() && failed(ErrorKind::QuotaExceeded).lacks_room());
+        let folder = tempfile::tempdir().unwrap();
+        let custodians = [MemberIndex::new(0)];
+        let deliveries = Deliveries::open(folder.path().join("gone"), machine_key(), &custodians).unwrap();
+        fs::remove_dir(folder.path().join("gone")).unwrap();
+        let kept = deliveries.keep(DepositId(1), &deposit(0), &mut StdRng::seed_from_u64(1));
+        let error = kept.unwrap_err();
+        assert!(!error.lacks_room());
+        assert_eq!(error.code(), salus_wire::Code::QueueDisk);
+    }
+
+    #[test]
+    fn half_a_deposit_is_not_taken_for_one_and_does_not_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let half = folder.path().join("0-00000000000000aa.draft");
+        fs::write(&half, b"half").unwrap();
+        let custodians = [MemberIndex::new(0)];
+        let deliveries = Deliveries::open(folder.path().to_owned(), machine_key(), &custodians).unwrap();
+        assert_eq!(deliveries.pile(custodians[0]).unwrap().len(), 0);
+        assert!(!half.exists());
     }
 }

@@ -82,6 +82,15 @@ pub enum GatewayError {
     /// The queue does not open, or its disk failed. Ours.
     #[error("the queue cannot be used")]
     Queue(#[from] QueueError),
+    /// The disk failed or is full. Ours.
+    #[error("the disk failed at `{}`", path.display())]
+    Disk {
+        /// Which file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
     /// No member could be asked. The peers'.
     #[error("the consortium cannot be asked")]
     Client(#[from] ClientError),
@@ -94,6 +103,12 @@ pub enum GatewayError {
 }
 
 impl GatewayError {
+    /// Whether there was no room on the disk, which may pass.
+    pub(crate) fn lacks_room(&self) -> bool {
+        use io::ErrorKind::{QuotaExceeded, StorageFull};
+        matches!(self, Self::Disk { source, .. } if matches!(source.kind(), StorageFull | QuotaExceeded))
+    }
+
     /// The stable code that an operator sees.
     #[must_use]
     pub fn code(&self) -> Code {
@@ -110,6 +125,7 @@ impl GatewayError {
             Self::Refused(code) => *code,
             Self::TooLarge => Code::TooLarge,
             Self::Queue(source) => source.code(),
+            Self::Disk { .. } => Code::QueueDisk,
             Self::Client(source) => source.code(),
             Self::Entropy | Self::Lost => Code::Internal,
         }

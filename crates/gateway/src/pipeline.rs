@@ -11,7 +11,7 @@ use rand::rngs::{StdRng, SysRng};
 use salus_client::Consortium;
 use salus_crypto::chain::ChainAnchor;
 use salus_link::Caller;
-use salus_store::queue::{Queue, Reader, Row, RowNumber};
+use salus_store::queue::{Queue, QueueError, Reader, Row, RowNumber};
 use salus_wire::ids::{BatchNumber, MemberIndex, PartyId};
 use salus_wire::rpc::{Put, Request, Response};
 use salus_wire::tx::Held;
@@ -97,14 +97,13 @@ pub(crate) async fn run(
         if let Input::Settled { batch, result: Ok(()) | Err(Code::AlreadyExists) } = &input {
             hands.stragglers.is_final(*batch, clock());
         }
-        let deliveries = deliveries.clone();
-        // Sealing is milliseconds of work, and keeping a deposit waits for the disk.
+        // Sealing is milliseconds of work.
         let work = tokio::task::spawn_blocking(move || {
             let effects = machine.step(input, clock(), &mut rng);
-            let kept = keep(&deliveries, &effects, &mut rng);
-            kept.map(|()| (machine, rng, effects))
+            (machine, rng, effects)
         });
-        let (back, random, effects) = work.await.map_err(|_| GatewayError::Lost)??;
+        let (back, random, effects) = work.await.map_err(|_| GatewayError::Lost)?;
+        let (effects, random) = keep(&deliveries, effects, random).await?;
         (machine, rng) = (back, random);
         for effect in effects {
             hands.carry_out(effect, &mut tasks);
@@ -113,12 +112,46 @@ pub(crate) async fn run(
     }
 }
 
-/// Deposits are durable before anything that they belong to leaves this machine.
-fn keep(deliveries: &Deliveries, effects: &[Effect], rng: &mut StdRng) -> Result<(), GatewayError> {
-    for effect in effects {
+/// Deposits are durable before anything that they belong to leaves this machine. While the disk has
+/// no room everything waits: what devices sent is in the queue, and nothing is sealed.
+async fn keep(
+    deliveries: &Deliveries,
+    mut effects: Vec<Effect>,
+    mut rng: StdRng,
+) -> Result<(Vec<Effect>, StdRng), GatewayError> {
+    let mut next = 0;
+    loop {
+        let deliveries = deliveries.clone();
+        let work = tokio::task::spawn_blocking(move || {
+            let kept = keep_from(&deliveries, &effects, &mut next, &mut rng);
+            (effects, next, rng, kept)
+        });
+        let (back, reached, random, kept) = work.await.map_err(|_| GatewayError::Lost)?;
+        (effects, next, rng) = (back, reached, random);
+        match kept {
+            Ok(()) => return Ok((effects, rng)),
+            Err(error) if error.lacks_room() => {
+                let (code, next_step) = (error.code(), error.code().next_step());
+                tracing::error!(%code, %error, next_step, "the disk is full, nothing is sealed for now");
+                sleep(REST).await;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Keeps the deposits among `effects` from the one at `next` on, and moves `next` past what is kept.
+fn keep_from(
+    deliveries: &Deliveries,
+    effects: &[Effect],
+    next: &mut usize,
+    rng: &mut StdRng,
+) -> Result<(), GatewayError> {
+    for effect in effects.iter().skip(*next) {
         if let Effect::Deposit { id, deposit, .. } = effect {
             deliveries.keep(*id, deposit, rng)?;
         }
+        *next = next.saturating_add(1);
     }
     Ok(())
 }
@@ -201,8 +234,16 @@ impl Hands {
     }
 
     async fn done(&self, below: RowNumber) {
-        if let Err(error) = self.queue.done_below(below).await {
-            tracing::warn!(%error, "anchored rows could not be marked, they are sealed again after a restart");
+        loop {
+            match self.queue.done_below(below).await {
+                // The mark waits for room, or rows that are done would fill the disk for ever.
+                Err(QueueError::Refused(Code::QueueFull)) => sleep(REST).await,
+                Err(error) => {
+                    tracing::warn!(%error, "anchored rows could not be marked, they are sealed again after a restart");
+                    return;
+                }
+                Ok(()) => return,
+            }
         }
     }
 

@@ -149,7 +149,8 @@ fn open_blocking(
     let (publish, stats) = watch::channel(stats_of(&machine));
     let reader = Reader::new(folder.clone(), key, stats.clone(), machine.done_below());
     let disk = Disk { folder: folder.clone(), file: None, _lock: lock };
-    let worker = Worker { machine, disk, waiting: HashMap::new(), tickets: 0, publish, rng };
+    let worker =
+        Worker { machine, disk, waiting: HashMap::new(), tickets: 0, publish, rng, lacks_room: false };
     std::thread::Builder::new()
         .name("queue".to_owned())
         .spawn(move || worker.run(inbox))
@@ -260,7 +261,11 @@ impl Disk {
                 file.set_len(length)?;
                 file.sync_data()
             }
-            Effect::Delete(number) => fs::remove_file(self.folder.join(number.to_string())),
+            Effect::Delete(number) => match fs::remove_file(self.folder.join(number.to_string())) {
+                // A file that could not be made for want of room is not there.
+                Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+                removed => removed,
+            },
             Effect::Reply(..) => Ok(()),
         }
     }
@@ -280,6 +285,8 @@ struct Worker {
     tickets: u64,
     publish: watch::Sender<Stats>,
     rng: StdRng,
+    /// Whether the last write lacked room, so that the log says so once and not for each frame.
+    lacks_room: bool,
 }
 
 impl Worker {
@@ -330,9 +337,13 @@ impl Worker {
                     continue;
                 }
                 match self.disk.carry_out(effect) {
-                    Ok(()) if synced => next = Some(Input::Synced),
+                    Ok(()) if synced => {
+                        self.has_room();
+                        next = Some(Input::Synced);
+                    }
                     Ok(()) => {}
                     Err(error) if room_may_lack && is_full(&error) => {
+                        self.has_no_room(&error);
                         next = Some(Input::DiskFull);
                         break;
                     }
@@ -344,6 +355,19 @@ impl Worker {
             }
         }
         Ok(())
+    }
+
+    fn has_no_room(&mut self, error: &std::io::Error) {
+        if !std::mem::replace(&mut self.lacks_room, true) {
+            let (code, next) = (Code::QueueDisk, Code::QueueDisk.next_step());
+            tracing::error!(%code, %error, folder = %self.disk.folder.display(), next, "the queue's disk is full, devices are told to wait");
+        }
+    }
+
+    fn has_room(&mut self) {
+        if std::mem::replace(&mut self.lacks_room, false) {
+            tracing::info!("the queue's disk has room again");
+        }
     }
 
     fn fail(&mut self) {
