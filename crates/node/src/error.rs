@@ -78,6 +78,16 @@ pub enum NodeError {
         #[source]
         source: io::Error,
     },
+    /// The disk of the data folder is full, or so nearly that the ledger could not be kept on it. Ours.
+    #[error("the disk of `{}` is full: {free} bytes are free, {needed} are needed to go on", path.display())]
+    DiskFull {
+        /// The data folder.
+        path: PathBuf,
+        /// Bytes free.
+        free: u64,
+        /// Bytes below which a node stops.
+        needed: u64,
+    },
     /// The data folder or a key file cannot be used. Ours.
     #[error("the store cannot be used")]
     Store(#[from] StoreError),
@@ -106,7 +116,7 @@ impl NodeError {
             }
             Self::Tls(source) => source.code(),
             Self::Store(source) => source.code(),
-            Self::Refusals(_) => Code::StorageFailed,
+            Self::DiskFull { .. } | Self::Refusals(_) => Code::StorageFailed,
             Self::Engine(source) => engine(source),
             Self::Lost => Code::Internal,
         }

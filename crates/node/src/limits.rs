@@ -24,8 +24,14 @@ pub const RELEASES_AT_ONCE: usize = 16;
 pub const DEPOSIT_SHARES_MAX: usize = 4_096;
 /// Encoded bytes of blocks in one answer to a follower.
 pub const FOLLOW_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Bytes that must be free on the disk for a node to start or go on. The engine cannot go on without
+/// a write that its disk refuses, so the node stops in order before that; a store stops taking
+/// fragments much earlier ([`salus_store::disk::RESERVE_BYTES`]).
+pub const DISK_BYTES_MIN: u64 = 16 * 1024 * 1024;
 /// Milliseconds after which to ask again when this node had no place.
 pub const RETRY_MS: u32 = 1_000;
+
+const _: () = assert!(DISK_BYTES_MIN < salus_store::disk::RESERVE_BYTES);
 
 /// One gate for each kind of work.
 #[derive(Debug)]

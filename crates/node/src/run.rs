@@ -8,7 +8,7 @@ use crate::door::Door;
 use crate::error::NodeError;
 use crate::keeper::Keeper;
 use crate::keys::Keys;
-use crate::limits::Gates;
+use crate::limits::{DISK_BYTES_MIN, Gates};
 use crate::office::{Office, ReadState, read_from, system_clock};
 use crate::refusals::RefusalBook;
 use salus_crypto::secret::Secret;
@@ -17,13 +17,15 @@ use salus_link::{Consortium, Limits, ServerTls, serve};
 use salus_store::{Fragments, Shares};
 use salus_wire::{GenesisMember, MemberIndex};
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle as Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
+/// How often the room on the disk is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// How often refusals that the state shows by now are dropped.
 const SETTLE_EVERY: Duration = Duration::from_secs(60);
 /// Refusals below which dropping them is not worth rewriting the journal.
@@ -32,6 +34,7 @@ const SETTLE_ABOVE: usize = 1_024;
 /// A node that has opened everything and is about to answer. Callers may connect already.
 pub struct Node {
     member: MemberIndex,
+    data_dir: PathBuf,
     listener: TcpListener,
     tls: ServerTls,
     engine: Engine,
@@ -56,6 +59,7 @@ impl Node {
         let consortium = read_consortium(&config.consortium_file)?;
         std::fs::create_dir_all(&config.data_dir)
             .map_err(|source| NodeError::Unreadable { path: config.data_dir.clone(), source })?;
+        has_room(&config.data_dir)?;
         let keys = Keys::load(&config, own_entry(&config, &consortium)?)?;
         let tls = ServerTls::endpoints(&keys.tls, &consortium.authorities()).map_err(NodeError::Tls)?;
         let listener = bind(config.listen_rpc).await?;
@@ -80,7 +84,8 @@ impl Node {
             gates: Gates::default(),
             office,
         });
-        Ok(Self { member: config.member, listener, tls, engine, refusals, door })
+        let (member, data_dir) = (config.member, config.data_dir);
+        Ok(Self { member, data_dir, listener, tls, engine, refusals, door })
     }
 
     /// Answers until `shutdown` resolves, or until the node fails; closes its files either way.
@@ -88,7 +93,7 @@ impl Node {
     /// # Errors
     /// [`NodeError`] when a part of it without which it must not go on has ended.
     pub async fn until(self, shutdown: impl Future<Output = ()>) -> Result<(), NodeError> {
-        let Self { member, listener, tls, mut engine, refusals, door } = self;
+        let Self { member, data_dir, listener, tls, mut engine, refusals, door } = self;
         tracing::info!(%member, "the node answers calls");
         let read = Arc::clone(&door.office.read);
         let handler = move |peer, request| {
@@ -97,7 +102,9 @@ impl Node {
         };
         let ended = tokio::select! {
             () = serve(listener, tls, Limits::default(), handler) => Err(NodeError::Lost),
-            error = engine.ended() => Err(NodeError::Engine(error)),
+            // An engine that a full disk stopped says only that it stopped.
+            error = engine.ended() => Err(has_room(&data_dir).err().unwrap_or(NodeError::Engine(error))),
+            error = fills_up(&data_dir) => Err(error),
             error = settle(&refusals, &read) => Err(error),
             () = shutdown => Ok(()),
         };
@@ -118,6 +125,25 @@ pub async fn until_told() {
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
+    }
+}
+
+/// Whether the disk has the room that a node needs.
+fn has_room(data_dir: &Path) -> Result<(), NodeError> {
+    let free = salus_store::disk::free_bytes(data_dir)?;
+    if free >= DISK_BYTES_MIN {
+        return Ok(());
+    }
+    Err(NodeError::DiskFull { path: data_dir.to_owned(), free, needed: DISK_BYTES_MIN })
+}
+
+/// Resolves when the disk has become too full to go on.
+async fn fills_up(data_dir: &Path) -> NodeError {
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
+        if let Err(error) = has_room(data_dir) {
+            return error;
+        }
     }
 }
 

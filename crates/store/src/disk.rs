@@ -132,9 +132,7 @@ impl Disk {
         let Room::Folder(path) = &self.room else { return Ok(()) };
         let lengths = writes.iter().map(|write| u64::try_from(write.bytes.len()).unwrap_or(u64::MAX));
         let wanted = lengths.fold(0_u64, u64::saturating_add);
-        let stat = rustix::fs::statvfs(path)
-            .map_err(|errno| StoreError::File { path: path.clone(), source: errno.into() })?;
-        fits_beside_reserve(wanted, stat.f_bavail.saturating_mul(stat.f_frsize))
+        fits_beside_reserve(wanted, free_bytes(path)?)
     }
 
     /// Writes one object; says whether its name was free.
@@ -166,6 +164,16 @@ impl Disk {
         self.poisoned.store(true, Ordering::Release);
         StoreError::Object { object: write.object.clone(), source }
     }
+}
+
+/// Bytes that may still be written on the file system of `path`.
+///
+/// # Errors
+/// [`StoreError::File`] when the system does not say.
+pub fn free_bytes(path: &Path) -> Result<u64, StoreError> {
+    let stat = rustix::fs::statvfs(path)
+        .map_err(|errno| StoreError::File { path: path.to_owned(), source: errno.into() })?;
+    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
 fn sweep(folder: &Path, depth: u8) -> std::io::Result<()> {
