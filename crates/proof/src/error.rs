@@ -133,7 +133,7 @@ pub enum BadPolicy {
     #[error("two members of the trust policy have the same consensus key")]
     SharedKey,
     /// The text is not a trust policy of version 1.
-    #[error("the text is not a trust policy")]
+    #[error("the text is not a trust policy: {}", .0.message())]
     Text(#[source] toml::de::Error),
     /// The text is of a version that this program does not know.
     #[error("the trust policy has another version than 1")]
