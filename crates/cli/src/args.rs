@@ -204,6 +204,38 @@ pub(crate) enum DeviceCommand {
         #[arg(long)]
         real_time: bool,
     },
+    /// Sign a recording without sending it: one file for each frame, for any MQTT client to publish.
+    Sign {
+        /// The device's file.
+        #[arg(long)]
+        device: PathBuf,
+        /// The folder for the frames; made when absent.
+        #[arg(long)]
+        out: PathBuf,
+        /// The recording: little-endian signed 16-bit samples; the ECG that comes with Salus when
+        /// left out.
+        #[arg(long)]
+        recording: Option<PathBuf>,
+        /// Samples per second of the recording.
+        #[arg(long, default_value_t = 360, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+        rate: u32,
+        /// Samples per frame.
+        #[arg(long, default_value_t = 360, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        frame: u32,
+        /// Seconds of the recording to sign; all of it when left out.
+        #[arg(long)]
+        seconds: Option<u32>,
+    },
+    /// Write a device's certificate, key and authority as PEM files, for any MQTT client to connect
+    /// with.
+    Credentials {
+        /// The device's file.
+        #[arg(long)]
+        device: PathBuf,
+        /// The folder for the files; made when absent.
+        #[arg(long)]
+        out: PathBuf,
+    },
     /// End a device's enrolment.
     Revoke {
         #[command(flatten)]

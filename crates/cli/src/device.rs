@@ -1,12 +1,12 @@
-//! `salus device`: enrol, stream, revoke.
+//! `salus device`: enrol, stream, sign, revoke.
 //!
 //! A device's file stands for the device itself: its key, its certificate, its count of frames. The
 //! count is moved on and stored *before* frames are signed, so that no crash leads to two frames
 //! with one sequence.
 
-use crate::args::DeviceCommand;
+use crate::args::{DeviceCommand, Place};
 use crate::ecg;
-use crate::files::{load, recording, store};
+use crate::files::{load, recording, store, write_secret};
 use crate::layout::Layout;
 use crate::output::{Failure, Report};
 use crate::patient::{gateway_config, wallet};
@@ -21,6 +21,7 @@ use salus_crypto::digest::Digest;
 use salus_crypto::secret::Secret;
 use salus_crypto::sign::SigningKey;
 use salus_gateway::device_client::Settled;
+use salus_gateway::mqtt::TOPIC;
 use salus_gateway::registry::{self, Assigned, Enrolled};
 use salus_gateway::{DeviceClient, DeviceError, Dialect};
 use salus_link::tls::TrustedAuthority;
@@ -83,16 +84,21 @@ pub(crate) async fn run(command: &DeviceCommand) -> Result<Report, Failure> {
             let what = Streaming { rate: *rate, frame: *frame, seconds: *seconds, real_time: *real_time };
             stream(device, recording.as_deref(), &what).await
         }
-        DeviceCommand::Revoke { place, device } => {
-            let session = Session::operator(place)?;
-            let file: DeviceFile = load(device)?;
-            let body = TxBody::RevokeDevice { enrolment: file.enrolment };
-            let height =
-                session.submit(&Tx::sign(session.chain(), body, &session.registrar()?)).await?.at.height;
-            Ok(Report::new(json!({ "height": height.get() }))
-                .line(format!("revoked, final at height {height}")))
+        DeviceCommand::Sign { device, out, recording, rate, frame, seconds } => {
+            let what = Streaming { rate: *rate, frame: *frame, seconds: *seconds, real_time: false };
+            write_frames(device, recording.as_deref(), &what, out)
         }
+        DeviceCommand::Credentials { device, out } => write_credentials(device, out),
+        DeviceCommand::Revoke { place, device } => revoke(place, device).await,
     }
+}
+
+async fn revoke(place: &Place, device: &Path) -> Result<Report, Failure> {
+    let session = Session::operator(place)?;
+    let file: DeviceFile = load(device)?;
+    let body = TxBody::RevokeDevice { enrolment: file.enrolment };
+    let height = session.submit(&Tx::sign(session.chain(), body, &session.registrar()?)).await?.at.height;
+    Ok(Report::new(json!({ "height": height.get() })).line(format!("revoked, final at height {height}")))
 }
 
 /// Enrols a new device and assigns it to the patient of a wallet.
@@ -188,14 +194,7 @@ struct Streaming {
 
 async fn stream(path: &Path, source: Option<&Path>, what: &Streaming) -> Result<Report, Failure> {
     let mut device: DeviceFile = load(path)?;
-    let mut samples = recording(source)?;
-    if let Some(seconds) = what.seconds {
-        let length = u64::from(seconds).saturating_mul(u64::from(what.rate));
-        samples.truncate(usize::try_from(length).unwrap_or(usize::MAX));
-    }
-    let length_ms = u64::try_from(samples.len()).unwrap_or(0).saturating_mul(1_000) / u64::from(what.rate);
-    let begin = if what.real_time { now() } else { TimeMs::new(now().get().saturating_sub(length_ms)) };
-    let readings = ecg::waveforms(&samples, what.rate, what.frame, begin)?;
+    let readings = readings(source, what)?;
     let bar = crate::demo::show::Show::new(false).bar(u64::try_from(readings.len()).unwrap_or(0), "frames");
     let sent = if what.real_time {
         paced(&mut device, path, readings, |_| bar.inc(1)).await?
@@ -206,6 +205,50 @@ async fn stream(path: &Path, source: Option<&Path>, what: &Streaming) -> Result<
     let rate = sent.frames.saturating_mul(1_000) / usize::try_from(sent.took.as_millis().max(1)).unwrap_or(1);
     Ok(Report::new(json!({ "frames": sent.frames, "bytes": sent.bytes, "frames_per_second": rate }))
         .line(format!("{} frames acknowledged, {} bytes, {rate} frames a second", sent.frames, sent.bytes)))
+}
+
+/// The recording as readings that begin now, or, when they need not wait for their time, end now.
+fn readings(source: Option<&Path>, what: &Streaming) -> Result<Vec<Reading>, Failure> {
+    let mut samples = recording(source)?;
+    if let Some(seconds) = what.seconds {
+        let length = u64::from(seconds).saturating_mul(u64::from(what.rate));
+        samples.truncate(usize::try_from(length).unwrap_or(usize::MAX));
+    }
+    let length_ms = u64::try_from(samples.len()).unwrap_or(0).saturating_mul(1_000) / u64::from(what.rate);
+    let begin = if what.real_time { now() } else { TimeMs::new(now().get().saturating_sub(length_ms)) };
+    ecg::waveforms(&samples, what.rate, what.frame, begin)
+}
+
+/// Signs readings into files named by their sequence, which sort in the order of signing.
+fn write_frames(path: &Path, source: Option<&Path>, what: &Streaming, out: &Path) -> Result<Report, Failure> {
+    let mut device: DeviceFile = load(path)?;
+    let signed = sign(&mut device, path, readings(source, what)?)?;
+    std::fs::create_dir_all(out).map_err(|error| Failure::file(out, error))?;
+    for one in &signed {
+        write_secret(&out.join(format!("{:020}.frame", one.sequence.get())), &one.frame)?;
+    }
+    Ok(Report::new(
+        json!({ "frames": signed.len(), "folder": out, "topic": TOPIC, "gateway": device.gateway }),
+    )
+    .line(format!("{} frames signed, in `{}`", signed.len(), out.display()))
+    .line(format!("publish each at QoS 1 to `{TOPIC}` at {}", device.gateway)))
+}
+
+/// Writes what a TLS library asks for.
+fn write_credentials(path: &Path, out: &Path) -> Result<Report, Failure> {
+    let device: DeviceFile = load(path)?;
+    std::fs::create_dir_all(out).map_err(|error| Failure::file(out, error))?;
+    let files = [
+        ("device.pem", &device.certificate),
+        ("device.key", &device.tls_key),
+        ("authority.pem", &device.gateway_authority),
+    ];
+    for (name, text) in files {
+        write_secret(&out.join(name), text.as_bytes())?;
+    }
+    Ok(Report::new(json!({ "folder": out, "gateway": device.gateway }))
+        .line(format!("wrote device.pem, device.key and authority.pem to `{}`", out.display()))
+        .line("whoever holds device.key can connect as the device; frames need its signing key as well"))
 }
 
 /// Sends each reading when its time has come.

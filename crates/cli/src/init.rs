@@ -22,7 +22,7 @@ use salus_wire::tx::PartyKind;
 use salus_wire::{Blob, Code, List, Tx, TxBody};
 use serde::Deserialize;
 use serde_json::json;
-use std::net::TcpListener;
+use std::net::{IpAddr, TcpListener};
 use std::path::Path;
 
 /// Milliseconds for which a gateway's registration holds: ten years.
@@ -211,8 +211,7 @@ fn make_gateway(
     let key = SigningKey::generate(rng);
     write_seed(&home.key("signing.key"), &key.seed_for_storage())?;
     write_seed(&home.key("machine.key"), &Secret::random(rng))?;
-    let credential =
-        issue(&owner.authority, &Subject::Gateway(party), &[crate::device::GATEWAY_NAME.to_owned()], now)?;
+    let credential = issue(&owner.authority, &Subject::Gateway(party), &gateway_names(&planned.mqtt), now)?;
     write_credential(&credential, &home.tls("gateway.pem"), &home.key("gateway.key"))?;
     let validity =
         TimeSpan::new(TimeMs::new(now.get().saturating_sub(60_000)), now.plus_ms(GATEWAY_VALID_MS));
@@ -222,6 +221,16 @@ fn make_gateway(
         TxBody::RegisterIdentity { party, kind: PartyKind::Gateway, member, key: key.public_key(), validity };
     store(&home.file("registration.tx"), &Tx::sign(chain, body, &owner.registrar))?;
     write(&home.file("gateway.toml"), gateway_config(&name, party, planned).as_bytes())
+}
+
+/// The names in a gateway's certificate: the one that devices of ours ask for, and the host at which
+/// it is reached, which any other TLS client compares with the certificate.
+fn gateway_names(mqtt: &str) -> Vec<String> {
+    let host = mqtt.rsplit_once(':').map_or(mqtt, |(host, _)| host);
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let anywhere = host.parse().is_ok_and(|ip: IpAddr| ip.is_unspecified());
+    let reached = (!host.is_empty() && !anywhere).then(|| host.to_owned());
+    [crate::device::GATEWAY_NAME.to_owned()].into_iter().chain(reached).collect()
 }
 
 fn node_config(index: u16, planned: &PlannedMember) -> String {
@@ -297,4 +306,23 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
 
 fn name(text: &str) -> Result<Blob<NAME_BYTES_MAX>, Failure> {
     Blob::new(text.as_bytes().to_vec()).map_err(|_| Failure::new(Code::ConfigInvalid, "a name is too long"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gateway_is_certified_for_the_host_at_which_it_is_reached() {
+        for (mqtt, host) in [
+            ("127.0.0.1:8883", Some("127.0.0.1")),
+            ("[::1]:8883", Some("::1")),
+            ("0.0.0.0:8883", None),
+            ("[::]:8883", None),
+        ] {
+            let names = gateway_names(mqtt);
+            assert_eq!(names.first().map(String::as_str), Some(crate::device::GATEWAY_NAME));
+            assert_eq!(names.get(1).map(String::as_str), host, "{mqtt}");
+        }
+    }
 }

@@ -6,8 +6,9 @@ use serde_json::json;
 use std::path::Path;
 use tracing_subscriber::EnvFilter;
 
-/// What is logged when `SALUS_LOG` says nothing.
-const LOG_DEFAULT: &str = "warn,salus=info,salus_node=info,salus_gateway=info,salus_engine=info";
+/// What is logged when `SALUS_LOG` says nothing. What the TLS library warns of is said by strangers,
+/// who could fill a disk with it.
+const LOG_DEFAULT: &str = "warn,rustls=error,salus=info,salus_node=info,salus_gateway=info,salus_engine=info";
 
 /// Runs one member.
 pub(crate) async fn node(config: &Path) -> Result<Report, Failure> {

@@ -30,6 +30,8 @@ fn every_command_explains_itself() {
         &["patient", "new"],
         &["device", "enrol"],
         &["device", "stream"],
+        &["device", "sign"],
+        &["device", "credentials"],
         &["device", "revoke"],
         &["grant", "create"],
         &["grant", "revoke"],
