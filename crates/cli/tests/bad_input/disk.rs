@@ -4,7 +4,7 @@
 use super::consortium::Consortium;
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 /// A small file system over a folder; unmounted when dropped. Needs root.
@@ -42,10 +42,6 @@ impl SmallDisk {
     /// Gives it all back.
     pub(crate) fn free(&self) {
         std::fs::remove_file(self.filler()).unwrap();
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        &self.folder
     }
 
     fn filler(&self) -> PathBuf {
