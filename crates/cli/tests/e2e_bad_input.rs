@@ -106,6 +106,32 @@ async fn until_refused(device: &Device, first: u64) -> (Kept, u64) {
     panic!("a gateway with a full disk takes everything");
 }
 
+/// What is acknowledged is not sealed before its key shares are kept, and waits for room, also over
+/// a restart.
+async fn no_room_for_key_shares(consortium: &mut Consortium, disk: &SmallDisk, device: &Device) -> Kept {
+    const WAITS: &str = "nothing is sealed for now";
+    disk.fill();
+    let mut all = taken_up(device).await;
+    for life in 1..=2 {
+        until("the gateway says that it waits", SOON, async || {
+            (consortium.log("gateway-0").matches(WAITS).count() >= life).then_some(())
+        })
+        .await;
+        all.extend(one_more(device, 1_400 + u64::try_from(life).unwrap()).await);
+        let lives = consortium.log("gateway-0").matches(WAITS).count();
+        assert_eq!(lives, life, "it says so once: {}", consortium.log("gateway-0"));
+        if life == 1 {
+            consortium.stop("gateway-0").await;
+            consortium.start_gateway();
+            consortium.gateway_listens().await;
+        }
+    }
+    assert!(consortium.log("gateway-0").contains("SAL-4012"));
+    disk.free();
+    frames::read_back(consortium, &all).await;
+    all
+}
+
 /// The gateway refuses what it cannot keep, lives on, and takes frames when there is room again.
 async fn the_gateways_disk_is_full(consortium: &mut Consortium, disk: &SmallDisk, device: &Device) -> Kept {
     // What was just acknowledged is not sealed yet when the room goes.
@@ -161,11 +187,12 @@ async fn a_members_disk_is_full(consortium: &mut Consortium, disk: &SmallDisk, d
 async fn a_full_disk_loses_nothing_and_says_so() {
     // The small disks go before the folder that they are in.
     let mut consortium = Consortium::build();
-    let gateways = SmallDisk::under(&consortium, "gateway-0", 16);
-    let members = SmallDisk::under(&consortium, "member-3", 256);
+    let gateways = SmallDisk::under(&consortium, "gateway-0/data", 16);
+    let deposits = SmallDisk::under(&consortium, "gateway-0/data/deposits", 1);
+    let members = SmallDisk::under(&consortium, "member-3/data", 256);
     with_a_patient(&mut consortium).await;
     let device = Device::enrol(&consortium, "monitor.device");
-    let mut all = taken_up(&device).await;
+    let mut all = no_room_for_key_shares(&mut consortium, &deposits, &device).await;
     all.extend(the_gateways_disk_is_full(&mut consortium, &gateways, &device).await);
     frames::read_back(&consortium, &all).await;
     all.extend(a_members_disk_is_full(&mut consortium, &members, &device).await);

@@ -119,7 +119,7 @@ async fn keep(
     mut effects: Vec<Effect>,
     mut rng: StdRng,
 ) -> Result<(Vec<Effect>, StdRng), GatewayError> {
-    let mut next = 0;
+    let (mut next, mut told) = (0, false);
     loop {
         let deliveries = deliveries.clone();
         let work = tokio::task::spawn_blocking(move || {
@@ -131,8 +131,10 @@ async fn keep(
         match kept {
             Ok(()) => return Ok((effects, rng)),
             Err(error) if error.lacks_room() => {
-                let (code, next_step) = (error.code(), error.code().next_step());
-                tracing::error!(%code, %error, next_step, "the disk is full, nothing is sealed for now");
+                if !std::mem::replace(&mut told, true) {
+                    let (code, next_step) = (error.code(), error.code().next_step());
+                    tracing::error!(%code, %error, next_step, "the disk is full, nothing is sealed for now");
+                }
                 sleep(REST).await;
             }
             Err(error) => return Err(error),

@@ -13,9 +13,10 @@ pub(crate) struct SmallDisk {
 }
 
 impl SmallDisk {
-    /// Mounts one of so many MiB over the data folder of a process that was not started yet.
-    pub(crate) fn under(consortium: &Consortium, name: &str, mib: u32) -> Self {
-        let folder = consortium.dir.join(name).join("data");
+    /// Mounts one of so many MiB over a folder of a process that was not started yet.
+    pub(crate) fn under(consortium: &Consortium, folder: &str, mib: u32) -> Self {
+        let folder = consortium.dir.join(folder);
+        std::fs::create_dir_all(&folder).unwrap();
         let mounted = Command::new("mount")
             .args(["-t", "tmpfs", "-o", &format!("size={mib}m"), "tmpfs"])
             .arg(&folder)
