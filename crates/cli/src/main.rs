@@ -4,6 +4,7 @@
 mod access;
 mod args;
 mod bench;
+mod core_file;
 mod demo;
 mod device;
 mod ecg;
@@ -30,6 +31,9 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    if let Err(failure) = core_file::prevent() {
+        return finish(Err(failure), cli.json);
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let result = match runtime {
         Ok(runtime) => runtime.block_on(run(&cli)),

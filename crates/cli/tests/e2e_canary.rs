@@ -1,6 +1,7 @@
 //! Nothing that names or shows a patient leaves where it belongs. The demo runs while all loopback
-//! traffic is captured; then the capture, every folder and every log are searched for planted values,
-//! and the decoded ledger for anything that two of one patient's transactions share.
+//! traffic is captured, and its gateway and a member crash where core files may be written; then the
+//! capture, every folder, log and core file are searched for planted values, and the decoded ledger
+//! for anything that two of one patient's transactions share.
 
 #![expect(
     clippy::unwrap_used,
@@ -12,6 +13,7 @@
 use aho_corasick::AhoCorasick;
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader};
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -55,12 +57,17 @@ fn no_patient_data_or_identifier_is_anywhere_but_with_its_owner() {
     BufReader::new(capture.stdout.take().unwrap()).read_line(&mut ready).unwrap();
     assert_eq!(ready.trim(), "ready", "capturing loopback needs root");
 
-    let demo = start_demo(&dir);
+    let cores = folder.path().join("cores");
+    std::fs::create_dir(&cores).unwrap();
+    assert!(core_dumped_without_care(&cores), "core files cannot be written here at all");
+    let demo = start_demo(&dir, &cores);
     let ledger = Command::new(env!("CARGO_BIN_EXE_salus"))
         .args(["--json", "ledger", "--dir"])
         .arg(&dir)
         .output()
         .unwrap();
+    crash(&dir, "gateway");
+    crash(&dir, "node");
     drop(demo);
     drop(capture.stdin.take());
     capture.wait().unwrap();
@@ -73,16 +80,19 @@ fn no_patient_data_or_identifier_is_anywhere_but_with_its_owner() {
     assert_eq!(hit(&captured, &canaries), None, "in the captured traffic");
     let mut searched = 0;
     search(&dir, &canaries, &mut searched);
+    assert_eq!(std::fs::read_dir(&cores).unwrap().count(), 0, "a core file was written");
     assert!(searched > 50, "only {searched} files were searched");
     assert!(ledger.status.success());
     nothing_links(&serde_json::from_slice(&ledger.stdout).unwrap());
 }
 
 /// Starts the demo with `--keep` and returns once it says that it keeps running.
-fn start_demo(dir: &Path) -> Running {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_salus"))
+fn start_demo(dir: &Path, cores: &Path) -> Running {
+    let mut child = Command::new("sh")
+        .args(["-c", "ulimit -c unlimited; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_salus")])
         .args(["demo", "--keep", "--dir"])
         .arg(dir)
+        .current_dir(cores)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
@@ -98,6 +108,36 @@ fn start_demo(dir: &Path) -> Running {
         }
     }
     panic!("the demo ended: {}", said.join("\n"));
+}
+
+/// Whether this machine writes the core of a process that takes no care. Leaves none behind.
+fn core_dumped_without_care(cores: &Path) -> bool {
+    let script = "ulimit -c unlimited; kill -ABRT $$";
+    let status = Command::new("sh").args(["-c", script]).current_dir(cores).status().unwrap();
+    for core in std::fs::read_dir(cores).unwrap() {
+        std::fs::remove_file(core.unwrap().path()).unwrap();
+    }
+    status.core_dumped()
+}
+
+/// Crashes the first process of the demo in `dir` that runs this command, and waits for its end.
+fn crash(dir: &Path, command: &str) {
+    let (dir, command) = (dir.to_str().unwrap(), [b"\0", command.as_bytes(), b"\0"].concat());
+    let runs = |pid: &String| {
+        let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let has = |part: &[u8]| line.windows(part.len()).any(|window| window == part);
+        has(dir.as_bytes()) && has(&command)
+    };
+    let mut processes = std::fs::read_dir("/proc").unwrap().map(|entry| entry.unwrap().file_name());
+    let pid = processes.find_map(|name| name.into_string().ok().filter(runs)).unwrap();
+    let limits = std::fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
+    let cores = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+    assert_eq!(cores.split_whitespace().nth(4), Some("0"), "{cores}");
+    assert!(Command::new("kill").args(["-ABRT", &pid]).status().unwrap().success());
+    // A process that has ended keeps its number, without a command line, until its parent looks.
+    while runs(&pid) {
+        std::thread::yield_now();
+    }
 }
 
 /// What must be nowhere, and a name for each.

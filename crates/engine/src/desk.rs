@@ -8,17 +8,18 @@
 use crate::candidate::Candidate;
 use crate::error::{EngineError, Refused};
 use crate::gossip;
+use crate::host::{Clock, Runtime};
 use crate::judge::{Head, Judge, LINEAGE_MAX, Place, Settled, Slot, Verdict};
-use crate::tree::DiskTree;
-use commonware_runtime::{Clock as _, tokio::Context};
+use crate::tree::StateTree;
 use commonware_utils::Acknowledgement as _;
 use commonware_utils::acknowledgement::Exact;
+use rand::CryptoRng;
 use salus_crypto::digest::Digest;
 use salus_wire::rpc::{Committed, FinalBlock};
 use salus_wire::{Code, GrantTag, Header, Height, MemberIndex, ProvenItem, StateKey, StateValue, TimeMs, Tx};
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 /// Final blocks on their way into the state; more than the archive sends unacknowledged.
@@ -90,11 +91,13 @@ pub(crate) struct Outbox {
 }
 
 /// See the head of this module.
-pub(crate) struct Desk {
+pub(crate) struct Desk<T: StateTree> {
     /// The judgement.
-    pub(crate) judge: Judge<DiskTree>,
+    pub(crate) judge: Judge<T>,
     /// Which member this is.
     pub(crate) me: MemberIndex,
+    /// Its clock.
+    pub(crate) clock: Clock,
     /// Questions.
     pub(crate) inbox: Inbox,
     /// News.
@@ -103,14 +106,14 @@ pub(crate) struct Desk {
     pub(crate) waiters: HashMap<Digest, Vec<Reply<Result<Committed, Refused>>>>,
 }
 
-impl Desk {
+impl<T: StateTree> Desk<T> {
     /// Works until a queue's other end is gone, or until the judge fails.
     ///
     /// # Errors
     /// What made the judge fail.
-    pub(crate) async fn run(mut self, mut context: Context) -> Result<(), EngineError> {
+    pub(crate) async fn run(mut self, mut context: impl Runtime) -> Result<(), EngineError> {
         let mut asks = Vec::with_capacity(ASKS_TOGETHER);
-        let mut tick = tokio::time::interval(TICK);
+        let mut tick = Box::pin(context.sleep(TICK));
         loop {
             tokio::select! {
                 biased;
@@ -122,7 +125,10 @@ impl Desk {
                     Some(order) => self.obey(order, &mut context)?,
                     None => return Ok(()),
                 },
-                _ = tick.tick() => self.look_back(now(&context)),
+                () = &mut tick => {
+                    self.look_back((self.clock)());
+                    tick = Box::pin(context.sleep(TICK));
+                }
                 taken = self.inbox.asks.recv_many(&mut asks, ASKS_TOGETHER) => {
                     if taken == 0 {
                         return Ok(());
@@ -145,7 +151,7 @@ impl Desk {
         Ok(())
     }
 
-    fn obey(&mut self, order: Order, context: &mut Context) -> Result<(), EngineError> {
+    fn obey(&mut self, order: Order, context: &mut impl CryptoRng) -> Result<(), EngineError> {
         // The voter gives up an order by dropping its end; then the answer goes nowhere.
         match order {
             Order::Place { digest, height, reply } => {
@@ -165,7 +171,7 @@ impl Desk {
         Ok(())
     }
 
-    fn answer(&mut self, asks: Vec<Ask>, context: &mut Context) -> Result<(), EngineError> {
+    fn answer(&mut self, asks: Vec<Ask>, context: &mut impl CryptoRng) -> Result<(), EngineError> {
         let (mut txs, mut replies) = (Vec::new(), Vec::new());
         for ask in asks {
             match ask {
@@ -191,7 +197,7 @@ impl Desk {
         &mut self,
         txs: Vec<Tx>,
         replies: Vec<Reply<Result<Committed, Refused>>>,
-        context: &mut Context,
+        context: &mut impl CryptoRng,
     ) -> Result<(), EngineError> {
         if self.catching_up() {
             for reply in replies {
@@ -200,7 +206,7 @@ impl Desk {
             return Ok(());
         }
         let mut news: Vec<Tx> = txs.iter().filter(|tx| !self.judge.waits(&tx.digest())).cloned().collect();
-        let results = self.judge.admit(txs, self.me, now(context), context)?;
+        let results = self.judge.admit(txs, self.me, (self.clock)(), context)?;
         for (reply, result) in replies.into_iter().zip(results) {
             match result {
                 Ok(digest) => self.wait(digest, reply),
@@ -220,14 +226,14 @@ impl Desk {
         &mut self,
         from: MemberIndex,
         mut txs: Vec<Tx>,
-        context: &mut Context,
+        context: &mut impl CryptoRng,
     ) -> Result<(), EngineError> {
         if self.catching_up() {
             return Ok(());
         }
         txs.retain(|tx| !self.judge.waits(&tx.digest()));
         if !txs.is_empty() {
-            let results = self.judge.admit(txs, from, now(context), context)?;
+            let results = self.judge.admit(txs, from, (self.clock)(), context)?;
             let refused = results.iter().filter(|result| result.is_err()).count();
             if refused > 0 {
                 tracing::debug!(member = from.get(), refused, "transactions of a member were not admitted");
@@ -279,10 +285,4 @@ impl Desk {
         let far = u64::try_from(LINEAGE_MAX).unwrap_or(u64::MAX);
         self.inbox.tip.borrow().get().saturating_sub(self.judge.head().height.get()) > far
     }
-}
-
-/// The member's clock.
-pub(crate) fn now(context: &Context) -> TimeMs {
-    let since = context.current().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    TimeMs::new(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }

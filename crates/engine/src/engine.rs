@@ -8,13 +8,16 @@ use crate::config::{Config, Watch};
 use crate::error::EngineError;
 use crate::folder;
 use crate::handle::Handle;
-use crate::scheme;
-use crate::stack::{self, Setup};
+use crate::host::{self, Host, Member};
+use crate::stack;
+use crate::tree::DiskTree;
 use commonware_runtime::Runner as _;
-use commonware_runtime::tokio::{Config as RuntimeConfig, Runner};
+use commonware_runtime::tokio::{Config as RuntimeConfig, Context, Runner};
+use salus_wire::TimeMs;
 use std::net::TcpListener;
 use std::sync::{Arc, mpsc as std_mpsc};
 use std::thread::JoinHandle;
+use std::time::SystemTime;
 use tokio::sync::oneshot;
 
 /// Threads of the engine's runtime beside those of the state and of file access.
@@ -37,9 +40,9 @@ impl Engine {
     /// # Errors
     /// [`EngineError`], the first that applies. Nothing runs then.
     pub fn start(config: Config, watch: Arc<dyn Watch>) -> Result<Self, EngineError> {
-        let roster = config.roster()?;
-        let key = scheme::signer(&config.consensus_seed)?;
-        let votes = scheme::voting(config.genesis.chain(), &roster, config.me, key.clone())?;
+        config.check()?;
+        let member =
+            Member::new(config.genesis.clone(), config.me, &config.consensus_seed, config.pacing, watch)?;
         let folder = folder::take(&config.dir, config.genesis.chain())?;
         check_address(&config)?;
         let runtime = RuntimeConfig::new()
@@ -50,9 +53,9 @@ impl Engine {
         let (started, begun) = std_mpsc::channel();
         let (stop, stopped) = oneshot::channel();
         let (end, ended) = oneshot::channel();
-        let setup = Setup { config, roster: Arc::new(roster), key, votes, watch };
         let body = move || {
-            let result = Runner::new(runtime).start(|context| stack::run(context, setup, started, stopped));
+            let result =
+                Runner::new(runtime).start(|context| on_disk(context, config, member, started, stopped));
             if let Err(error) = &result {
                 let error: &dyn std::error::Error = error;
                 tracing::error!(error, "the engine stopped");
@@ -103,6 +106,27 @@ impl Drop for Engine {
     fn drop(&mut self) {
         self.halt();
     }
+}
+
+/// Runs on threads, sockets and a disk.
+async fn on_disk(
+    runtime: Context,
+    config: Config,
+    member: Member,
+    started: std_mpsc::Sender<Handle>,
+    stopped: oneshot::Receiver<()>,
+) -> Result<(), EngineError> {
+    let tree = DiskTree::open(&config.dir.join("state"))?;
+    let links = stack::links(&runtime, &config, &member);
+    let host = Host { runtime, clock: Arc::new(now), links, tree };
+    // Nobody may be waiting any more.
+    host::run(host, member, move |handle| drop(started.send(handle)), stopped).await
+}
+
+/// The machine's clock.
+fn now() -> TimeMs {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    TimeMs::new(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// Why the engine ended before it had begun.

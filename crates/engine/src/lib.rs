@@ -26,6 +26,7 @@ mod folder;
 mod genesis;
 mod gossip;
 mod handle;
+pub mod host;
 mod judge;
 mod mempool;
 mod recovery;

@@ -6,32 +6,32 @@
 //! blocks. A state that was lost whole is made again from block 0.
 
 use crate::candidate::Candidate;
-use crate::config::Config;
 use crate::error::EngineError;
 use crate::handle::Archive;
 use crate::judge::Judge;
-use crate::tree::{DiskTree, StateTree as _};
+use crate::tree::StateTree;
 use commonware_consensus::types;
-use salus_wire::Height;
+use salus_crypto::digest::Digest;
 use salus_wire::state::{StateKey, StateValue};
+use salus_wire::{Genesis, Height};
 
-/// Opens the state and brings it up to the archive.
+/// Takes up the state and brings it up to the archive.
 ///
 /// # Errors
 /// [`EngineError::State`]; [`EngineError::Mismatch`] when the two do not belong together.
-pub(crate) async fn recover(
-    config: &Config,
+pub(crate) async fn recover<T: StateTree>(
+    agreed: &Genesis,
+    mut tree: T,
     genesis: &Candidate,
     archive: &Archive,
-) -> Result<Judge<DiskTree>, EngineError> {
-    let mut tree = DiskTree::open(&config.dir.join("state"))?;
-    if tree.is_empty() {
-        tree.write(&salus_ledger::genesis_state(&config.genesis), &genesis.header().state)?;
+) -> Result<Judge<T>, EngineError> {
+    if tree.root() == Digest::ZERO {
+        tree.write(&salus_ledger::genesis_state(agreed), &genesis.header().state)?;
     }
     let height = height(&tree)?;
     let last =
         if height == genesis.header().height { genesis.clone() } else { block(archive, height).await? };
-    let mut judge = Judge::new(&config.genesis, tree, last.header())?;
+    let mut judge = Judge::new(agreed, tree, last.header())?;
     let delivered = archive.get_processed().await.map_or(0, |processed| processed.height().get());
     while let Some(next) = judge.head().height.next().filter(|next| next.get() <= delivered) {
         judge.commit(&block(archive, next).await?)?;
@@ -40,7 +40,7 @@ pub(crate) async fn recover(
 }
 
 /// The height at which the state stands.
-fn height(tree: &DiskTree) -> Result<Height, EngineError> {
+fn height(tree: &impl StateTree) -> Result<Height, EngineError> {
     match tree.read(&[], &[StateKey::Tip])?.pop().flatten() {
         Some(StateValue::Tip(tip)) => Ok(tip.height),
         _ => Err(EngineError::Mismatch { height: Height::new(0) }),

@@ -4,16 +4,17 @@
 //! member that voted for two things at once is named in the log. Refuses to know what follows.
 
 use crate::candidate::Candidate;
+use crate::host::Clock;
 use crate::scheme::{Payload, PeerKey, Roster, Scheme};
 use commonware_actor::Feedback;
 use commonware_consensus::Reporter;
 use commonware_consensus::marshal::Update;
 use commonware_consensus::simplex::types::{Activity, Attributable as _};
 use commonware_utils::acknowledgement::Exact;
-use salus_wire::{Height, MemberIndex, TimeMs};
+use salus_wire::{Height, MemberIndex};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
 /// Time without a vote after which a member no longer counts as heard.
@@ -64,20 +65,22 @@ pub(crate) struct Ears<R> {
 pub(crate) struct Heard {
     members: Vec<MemberIndex>,
     at_ms: Vec<AtomicU64>,
+    clock: Clock,
 }
 
 impl Heard {
     /// Nobody was heard yet.
-    pub(crate) fn new(roster: &Roster) -> Self {
+    pub(crate) fn new(roster: &Roster, clock: Clock) -> Self {
         let members: Vec<MemberIndex> =
             roster.set().iter().filter_map(|key: &PeerKey| roster.member(key)).collect();
         let at_ms = members.iter().map(|_| AtomicU64::new(0)).collect();
-        Self { members, at_ms }
+        Self { members, at_ms, clock }
     }
 
     /// Members other than `me` heard lately.
     pub(crate) fn others(&self, me: MemberIndex) -> u16 {
-        let since = now().get().saturating_sub(u64::try_from(HEARD_FOR.as_millis()).unwrap_or(u64::MAX));
+        let since =
+            (self.clock)().get().saturating_sub(u64::try_from(HEARD_FOR.as_millis()).unwrap_or(u64::MAX));
         let lately = self.members.iter().zip(&self.at_ms);
         let count =
             lately.filter(|(member, at)| **member != me && at.load(Ordering::Relaxed) > since).count();
@@ -86,7 +89,7 @@ impl Heard {
 
     fn hear(&self, signer: u32) {
         if let Some(at) = usize::try_from(signer).ok().and_then(|rank| self.at_ms.get(rank)) {
-            at.store(now().get(), Ordering::Relaxed);
+            at.store((self.clock)().get(), Ordering::Relaxed);
         }
     }
 
@@ -121,9 +124,4 @@ impl<R: Reporter<Activity = Activity<Scheme, Payload>>> Reporter for Ears<R> {
         }
         self.inner.report(activity)
     }
-}
-
-fn now() -> TimeMs {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    TimeMs::new(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }

@@ -115,6 +115,7 @@ pub(crate) fn voting(
     Scheme::signer(&vote_namespace(chain), roster.set(), key).ok_or(EngineError::OwnKey)
 }
 
-fn peer_key(key: &PublicKey) -> Option<PeerKey> {
+/// A consensus key as the engine knows it; `None` for bytes that are no key.
+pub(crate) fn peer_key(key: &PublicKey) -> Option<PeerKey> {
     PeerKey::decode(Copying(key.as_bytes().as_slice())).ok()
 }

@@ -15,14 +15,14 @@
 
 use crate::candidate::Candidate;
 use crate::config::{Pacing, Watch};
-use crate::desk::{Order, Reply, now};
+use crate::desk::{Order, Reply};
 use crate::error::EngineError;
+use crate::host::{Clock, Runtime};
 use crate::judge::{Head, LINEAGE_MAX, Place, Slot, Verdict};
 use crate::scheme::{Roster, Round, Scheme, payload};
 use commonware_consensus::marshal::ancestry::Ancestry;
 use commonware_consensus::{Application, Viewable as _};
 use commonware_cryptography::Digested;
-use commonware_runtime::{Clock as _, tokio::Context};
 use futures::StreamExt as _;
 use salus_wire::limits::CLOCK_AHEAD_MS_MAX;
 use salus_wire::{GrantTag, Header, MemberIndex, TimeMs, View};
@@ -47,6 +47,8 @@ pub(crate) struct Voter {
     pub(crate) pacing: Pacing,
     /// Told of revocations before a vote.
     pub(crate) watch: Arc<dyn Watch>,
+    /// The member's clock.
+    pub(crate) clock: Clock,
     /// Told of what must stop the engine.
     pub(crate) fatal: mpsc::Sender<EngineError>,
 }
@@ -54,7 +56,7 @@ pub(crate) struct Voter {
 /// The engine gave up, or the block can never be final: there is nothing to say.
 struct Unsaid;
 
-impl Application<Context> for Voter {
+impl<E: Runtime> Application<E> for Voter {
     type SigningScheme = Scheme;
     type Context = Round;
     type Block = Candidate;
@@ -62,18 +64,14 @@ impl Application<Context> for Voter {
 
     async fn propose(
         &mut self,
-        (context, round): (Context, Round),
+        (context, round): (E, Round),
         ancestry: impl Ancestry<Candidate>,
         (): (),
     ) -> Option<Digested<Candidate>> {
         self.try_propose(context, round, ancestry).await.ok()
     }
 
-    async fn verify(
-        &mut self,
-        (context, round): (Context, Round),
-        ancestry: impl Ancestry<Candidate>,
-    ) -> bool {
+    async fn verify(&mut self, (context, round): (E, Round), ancestry: impl Ancestry<Candidate>) -> bool {
         match self.try_verify(context, round, ancestry).await {
             Ok(valid) => valid,
             Err(Unsaid) => futures::future::pending().await,
@@ -84,7 +82,7 @@ impl Application<Context> for Voter {
 impl Voter {
     async fn try_propose(
         &mut self,
-        context: Context,
+        context: impl Runtime,
         round: Round,
         mut ancestry: impl Ancestry<Candidate>,
     ) -> Result<Digested<Candidate>, Unsaid> {
@@ -92,7 +90,7 @@ impl Voter {
         let parent = parent.inner().clone();
         self.reach(&parent, &mut ancestry).await?;
         self.pace(&context, &parent).await?;
-        let time = now(&context).max(parent.header().time.plus_ms(1));
+        let time = (self.clock)().max(parent.header().time.plus_ms(1));
         let (view, parent_view) = views(&round);
         let slot = Slot { view, parent_view, proposer: self.me, time };
         let header = Box::new(parent.header().clone());
@@ -105,7 +103,7 @@ impl Voter {
 
     async fn try_verify(
         &mut self,
-        context: Context,
+        context: impl Runtime,
         round: Round,
         mut ancestry: impl Ancestry<Candidate>,
     ) -> Result<bool, Unsaid> {
@@ -115,7 +113,7 @@ impl Voter {
             tracing::warn!(height = %candidate.header().height, "a proposal does not fit its place");
             return Ok(false);
         }
-        wait_until(&context, candidate.header().time).await;
+        self.wait_until(&context, candidate.header().time).await;
         self.reach(&parent, &mut ancestry).await?;
         match self.check(&candidate, &parent).await? {
             Verdict::Valid(revoked) => self.record(revoked).await.map(|()| true),
@@ -175,7 +173,7 @@ impl Voter {
     }
 
     /// Waits until it is time to propose: at once when transactions wait, else at the heartbeat.
-    async fn pace(&mut self, context: &Context, parent: &Candidate) -> Result<(), Unsaid> {
+    async fn pace(&mut self, context: &impl Runtime, parent: &Candidate) -> Result<(), Unsaid> {
         let heartbeat = u64::try_from(self.pacing.heartbeat.as_millis()).unwrap_or(u64::MAX);
         let due = parent.header().time.plus_ms(heartbeat);
         let digest = parent.header_digest();
@@ -185,11 +183,20 @@ impl Voter {
                 context.sleep(self.pacing.gather).await;
                 return Ok(());
             }
-            let left = Duration::from_millis(due.since_ms(now(context)));
+            let left = Duration::from_millis(due.since_ms((self.clock)()));
             tokio::select! {
+                biased;
                 () = context.sleep(left) => return Ok(()),
                 changed = self.waiting.changed() => changed.map_err(|_| Unsaid)?,
             }
+        }
+    }
+
+    /// Waits while `time` is too far ahead of the clock.
+    async fn wait_until(&self, context: &impl Runtime, time: TimeMs) {
+        let ahead = time.since_ms((self.clock)()).saturating_sub(CLOCK_AHEAD_MS_MAX);
+        if ahead > 0 {
+            context.sleep(Duration::from_millis(ahead)).await;
         }
     }
 
@@ -225,12 +232,4 @@ impl Voter {
 /// The view of a round and of its parent, in our terms.
 fn views(round: &Round) -> (View, View) {
     (View::new(round.view().get()), View::new(round.parent.0.get()))
-}
-
-/// Waits while `time` is too far ahead of the clock.
-async fn wait_until(context: &Context, time: TimeMs) {
-    let ahead = time.since_ms(now(context)).saturating_sub(CLOCK_AHEAD_MS_MAX);
-    if ahead > 0 {
-        context.sleep(Duration::from_millis(ahead)).await;
-    }
 }

@@ -5,7 +5,6 @@
 //! (allowed), and only [`release`], which uses the permit up, seals anything. The last look at the
 //! refusals and the sealing happen under the lock under which refusals are recorded (P2).
 
-use crate::entropy::entropy;
 use crate::office::Office;
 use crate::refusals::RefusalBook;
 use crate::refused;
@@ -51,7 +50,7 @@ impl Custodian {
             return Err(refused::bare(Code::NothingHeld));
         }
         let count = shares.shares.len();
-        let mut rng = entropy()?;
+        let mut rng = self.office.rng()?;
         let released =
             self.refusals.locked(|refusals| release(permit, shares, refusals, &self.office, &mut rng))?;
         tracing::info!(%requester, access = ?access.0, count, "released key shares");

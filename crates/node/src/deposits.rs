@@ -4,7 +4,6 @@
 //! share at this custodian's place matches the header's hash, so that no share kept here can later
 //! put the blame on this custodian.
 
-use crate::entropy::entropy;
 use crate::limits::DEPOSIT_SHARES_MAX;
 use crate::office::Office;
 use crate::refused;
@@ -55,7 +54,7 @@ impl Deposits {
             // Opening and checking an envelope is milliseconds of work: let others in between.
             tokio::task::yield_now().await;
         }
-        let mut rng = entropy()?;
+        let mut rng = office.rng()?;
         let durable = self.shares.keep(shares, &mut rng).await.map_err(|error| refused::store(&error))?;
         Ok(durable.deposited())
     }

@@ -68,7 +68,7 @@ impl Door {
             }
             Request::Follow(above) => {
                 let _place = self.gates.follows.enter()?;
-                follow::blocks(&self.engine, above).await
+                follow::blocks(&self.office, &self.engine, above).await
             }
             Request::Put(put) => {
                 let _place = self.gates.puts.enter()?;

@@ -1,7 +1,9 @@
 //! Final blocks for a follower, in order, bounded in number and in bytes.
 
 use crate::limits::FOLLOW_BYTES_MAX;
+use crate::office::Office;
 use crate::refused;
+use futures::future::{Either, select};
 use salus_engine::Handle;
 use salus_wire::limits::FOLLOW_BLOCKS_MAX;
 use salus_wire::rpc::{FinalBlock, Refusal, Response};
@@ -12,10 +14,11 @@ use std::time::Duration;
 const FIRST_BLOCK_WITHIN: Duration = Duration::from_secs(1);
 
 /// The blocks above `above`; none when none came in time. The first is given whatever its size.
-pub(crate) async fn blocks(engine: &Handle, above: Height) -> Result<Response, Refusal> {
+pub(crate) async fn blocks(office: &Office, engine: &Handle, above: Height) -> Result<Response, Refusal> {
     let first = above.next().ok_or(refused::bare(Code::NotFound))?;
     let mut blocks: Vec<FinalBlock> = Vec::new();
-    if let Ok(reached) = tokio::time::timeout(FIRST_BLOCK_WITHIN, engine.reached(first)).await {
+    let reached = std::pin::pin!(engine.reached(first));
+    if let Either::Left((reached, _)) = select(reached, (office.sleep)(FIRST_BLOCK_WITHIN)).await {
         reached.map_err(refused::engine)?;
         let mut next = Some(first);
         let mut bytes = 0_usize;

@@ -22,7 +22,6 @@ pub mod office;
 pub mod refusals;
 pub mod run;
 
-mod entropy;
 mod follow;
 mod refused;
 

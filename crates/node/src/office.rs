@@ -1,8 +1,11 @@
 //! What a member's roles share: who they are, what time it is, and the member's own final view of
-//! the ledger. Clock and view are values, so that a simulator gives its own.
+//! the ledger. Clock, entropy, timers and view are
+//! values, so that a simulator gives its own.
 
 use crate::refused;
 use futures::future::BoxFuture;
+use rand::SeedableRng;
+use rand::rngs::{StdRng, SysRng};
 use salus_consent::FinalView;
 use salus_crypto::sign::{PublicKey, SigningKey};
 use salus_engine::Handle;
@@ -12,7 +15,7 @@ use salus_wire::state::{IdentityRecord, Standing, Tip};
 use salus_wire::tx::PartyKind;
 use salus_wire::{ChainId, Code, Faults, MemberIndex, PartyId, StateKey, StateValue, TimeMs};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Entries of the final state, in the order asked for, all at one head.
 pub type Entries = (Tip, Vec<Option<StateValue>>);
@@ -22,6 +25,12 @@ pub type ReadState = Arc<dyn Fn(Vec<StateKey>) -> BoxFuture<'static, Result<Entr
 
 /// Tells the time.
 pub type Clock = Arc<dyn Fn() -> TimeMs + Send + Sync>;
+
+/// Gives a fresh generator for one piece of work; nothing may be sealed when there is none.
+pub type Entropy = Arc<dyn Fn() -> Option<StdRng> + Send + Sync>;
+
+/// Waits.
+pub type Sleep = Arc<dyn Fn(Duration) -> BoxFuture<'static, ()> + Send + Sync>;
 
 /// The roles' common ground.
 pub struct Office {
@@ -37,6 +46,10 @@ pub struct Office {
     pub read: ReadState,
     /// The member's own clock.
     pub clock: Clock,
+    /// The member's source of randomness.
+    pub entropy: Entropy,
+    /// The member's timers.
+    pub sleep: Sleep,
 }
 
 /// The engine's final state as a role reads it.
@@ -60,7 +73,27 @@ pub fn system_clock() -> Clock {
     })
 }
 
+/// Generators seeded by the machine.
+#[must_use]
+pub fn system_entropy() -> Entropy {
+    Arc::new(|| StdRng::try_from_rng(&mut SysRng).ok())
+}
+
+/// The timers of the async runtime.
+#[must_use]
+pub fn system_sleep() -> Sleep {
+    Arc::new(|time| Box::pin(tokio::time::sleep(time)))
+}
+
 impl Office {
+    /// A generator for one piece of work.
+    ///
+    /// # Errors
+    /// When there is no entropy.
+    pub(crate) fn rng(&self) -> Result<StdRng, Refusal> {
+        (self.entropy)().ok_or(refused::bare(Code::Internal))
+    }
+
     /// The time now.
     #[must_use]
     pub fn now(&self) -> TimeMs {

@@ -15,7 +15,6 @@ use salus_wire::rpc::Refusal;
 use salus_wire::state::Standing;
 use salus_wire::{GrantTag, List, StateKey, StateValue, decode, encode};
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use tokio::runtime::Handle;
 
@@ -44,7 +43,28 @@ pub enum RefusalError {
 pub struct RefusalBook {
     refusals: Arc<RwLock<Refusals>>,
     kept: Arc<Mutex<Kept>>,
-    runtime: Handle,
+    writer: Writer,
+}
+
+/// Where the journal is written, which waits for a disk.
+#[derive(Clone, Debug)]
+pub enum Writer {
+    /// On this runtime's threads for blocking work.
+    Threads(Handle),
+    /// At once: a disk in memory does not keep anybody waiting.
+    Here,
+}
+
+impl Writer {
+    async fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, RefusalError> + Send + 'static,
+    ) -> Result<T, RefusalError> {
+        match self {
+            Self::Threads(runtime) => runtime.spawn_blocking(work).await.map_err(|_| RefusalError::Lost)?,
+            Self::Here => work(),
+        }
+    }
 }
 
 /// The journal and what it holds; locked for as long as a write takes.
@@ -56,13 +76,11 @@ struct Kept {
 type Record = List<GrantTag, RECORD_GRANTS_MAX>;
 
 impl RefusalBook {
-    /// Opens the journal at `path`, or begins one. Writes happen on `runtime`'s threads for
-    /// blocking work, whoever asks for them.
+    /// Takes up an opened journal and what it held.
     ///
     /// # Errors
     /// [`RefusalError`]; a member that does not know what it refused must not decide.
-    pub fn open(path: &Path, runtime: Handle) -> Result<Self, RefusalError> {
-        let (journal, records) = Journal::open(path)?;
+    pub fn over((journal, records): (Journal, Vec<Vec<u8>>), writer: Writer) -> Result<Self, RefusalError> {
         let mut grants = BTreeSet::new();
         for record in records {
             let record: Record = decode(&record, RECORD_BYTES_MAX).map_err(|_| RefusalError::Foreign)?;
@@ -71,7 +89,7 @@ impl RefusalBook {
         let mut refusals = Refusals::default();
         grants.iter().for_each(|grant| refusals.refuse(*grant));
         let kept = Arc::new(Mutex::new(Kept { journal, grants }));
-        Ok(Self { refusals: Arc::new(RwLock::new(refusals)), kept, runtime })
+        Ok(Self { refusals: Arc::new(RwLock::new(refusals)), kept, writer })
     }
 
     /// Works with the refusals while none can be added: what is decided or released within counts
@@ -97,8 +115,7 @@ impl RefusalBook {
             grants.iter().for_each(|grant| refusals.refuse(*grant));
         }
         let kept = Arc::clone(&self.kept);
-        let written = self.runtime.spawn_blocking(move || lock(&kept).keep(grants));
-        written.await.map_err(|_| RefusalError::Lost)?
+        self.writer.write(move || lock(&kept).keep(grants)).await
     }
 
     /// Drops what the durable final state itself shows as revoked, and rewrites the journal.
@@ -122,8 +139,7 @@ impl RefusalBook {
         }
         let kept = Arc::clone(&self.kept);
         let gone = settled.clone();
-        let written = self.runtime.spawn_blocking(move || lock(&kept).drop_settled(&gone));
-        written.await.map_err(|_| RefusalError::Lost)??;
+        self.writer.write(move || lock(&kept).drop_settled(&gone)).await?;
         self.refusals.write().unwrap_or_else(PoisonError::into_inner).drop_settled(&settled);
         Ok(())
     }

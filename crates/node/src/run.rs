@@ -9,12 +9,12 @@ use crate::error::NodeError;
 use crate::keeper::Keeper;
 use crate::keys::Keys;
 use crate::limits::{DISK_BYTES_MIN, Gates};
-use crate::office::{Office, ReadState, read_from, system_clock};
-use crate::refusals::RefusalBook;
+use crate::office::{Office, ReadState, read_from, system_clock, system_entropy, system_sleep};
+use crate::refusals::{RefusalBook, RefusalError, Writer};
 use salus_crypto::secret::Secret;
 use salus_engine::{Config as EngineConfig, Engine, Pacing, Peer, Watch};
 use salus_link::{Consortium, Limits, ServerTls, serve};
-use salus_store::{Fragments, Shares};
+use salus_store::{Fragments, Journal, Shares};
 use salus_wire::{GenesisMember, MemberIndex};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
@@ -63,7 +63,9 @@ impl Node {
         let keys = Keys::load(&config, own_entry(&config, &consortium)?)?;
         let tls = ServerTls::endpoints(&keys.tls, &consortium.authorities()).map_err(NodeError::Tls)?;
         let listener = bind(config.listen_rpc).await?;
-        let refusals = RefusalBook::open(&config.data_dir.join("refusals.journal"), Runtime::current())?;
+        let refusals =
+            Journal::open(&config.data_dir.join("refusals.journal")).map_err(RefusalError::from)?;
+        let refusals = RefusalBook::over(refusals, Writer::Threads(Runtime::current()))?;
         let refusals = Arc::new(refusals);
         let fragments = Fragments::open(&config.data_dir.join("store")).await?;
         let shares = Arc::new(Shares::open(&config.data_dir.join("custodian"), keys.machine).await?);
@@ -75,6 +77,8 @@ impl Node {
             service: keys.service,
             read: read_from(engine.handle()),
             clock: system_clock(),
+            entropy: system_entropy(),
+            sleep: system_sleep(),
         });
         let door = Arc::new(Door {
             engine: engine.handle(),

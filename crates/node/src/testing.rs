@@ -134,6 +134,8 @@ impl World {
             service: service(n),
             read: Arc::new(read),
             clock: Arc::new(move || TimeMs::new(clock.load(Ordering::SeqCst))),
+            entropy: crate::office::system_entropy(),
+            sleep: crate::office::system_sleep(),
         })
     }
 

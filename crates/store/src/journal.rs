@@ -16,6 +16,7 @@
 use crate::durable::Durable;
 use crate::error::StoreError;
 use salus_crypto::digest::{Namespace, sha256};
+use std::fmt::Debug;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -113,38 +114,72 @@ fn u64_of(length: usize) -> u64 {
     u64::try_from(length).unwrap_or(u64::MAX)
 }
 
+/// What a journal is written to: a file, or what a simulation tears.
+pub trait Medium: Debug + Send {
+    /// All bytes, at most `limit` of them.
+    ///
+    /// # Errors
+    /// The disk's.
+    fn read(&mut self, limit: u64) -> io::Result<Vec<u8>>;
+    /// Cuts everything from `length` on; that, and that the medium exists, is durable on return.
+    ///
+    /// # Errors
+    /// The disk's.
+    fn cut(&mut self, length: u64) -> io::Result<()>;
+    /// Writes at the end. Not durable before [`Medium::sync`].
+    ///
+    /// # Errors
+    /// The disk's; part of the bytes may be there.
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
+    /// Makes what was appended durable.
+    ///
+    /// # Errors
+    /// The disk's; what was appended may be lost.
+    fn sync(&mut self) -> io::Result<()>;
+    /// Puts these bytes in the place of all, durably and in one step.
+    ///
+    /// # Errors
+    /// The disk's; the old bytes may still be there, whole.
+    fn replace(&mut self, bytes: &[u8]) -> io::Result<()>;
+}
+
 /// An open journal. Its calls block until the disk has answered.
 #[derive(Debug)]
 pub struct Journal {
     path: PathBuf,
-    file: Medium,
+    medium: Box<dyn Medium>,
     /// Where the next record begins; `None` once poisoned.
     end: Option<u64>,
 }
 
 impl Journal {
-    /// Opens a journal, or begins one, and gives the payloads it holds. What a crash tore is cut.
+    /// Opens a journal in a file, or begins one, and gives the payloads it holds. What a crash tore
+    /// is cut.
     ///
     /// # Errors
     /// [`StoreError::Damaged`] as the module says; [`StoreError::JournalFull`] when the file is
     /// larger than any journal; a failure of the disk.
     pub fn open(path: &Path) -> Result<(Self, Vec<Vec<u8>>), StoreError> {
-        let failed = |source| StoreError::File { path: path.to_owned(), source };
-        let mut options = OpenOptions::new();
-        let file = options.read(true).append(true).create(true).open(path).map_err(failed)?;
-        let mut bytes = Vec::new();
-        let limit = JOURNAL_BYTES_MAX.saturating_add(1);
-        let length = (&file).take(limit).read_to_end(&mut bytes).map_err(failed)?;
-        if u64_of(length) > JOURNAL_BYTES_MAX {
-            return Err(StoreError::JournalFull { path: path.to_owned() });
+        let file = LogFile::open(path).map_err(|source| failed(path, source))?;
+        Self::on(path, Box::new(file))
+    }
+
+    /// The same on any medium; `name` stands in errors.
+    ///
+    /// # Errors
+    /// As [`Journal::open`].
+    pub fn on(name: &Path, mut medium: Box<dyn Medium>) -> Result<(Self, Vec<Vec<u8>>), StoreError> {
+        let bytes =
+            medium.read(JOURNAL_BYTES_MAX.saturating_add(1)).map_err(|source| failed(name, source))?;
+        if u64_of(bytes.len()) > JOURNAL_BYTES_MAX {
+            return Err(StoreError::JournalFull { path: name.to_owned() });
         }
         let (records, keep) = match recover(&bytes) {
             Recovered::Good { records, keep } => (records, keep),
-            Recovered::Damaged { at } => return Err(StoreError::Damaged { path: path.to_owned(), at }),
+            Recovered::Damaged { at } => return Err(StoreError::Damaged { path: name.to_owned(), at }),
         };
-        file.set_len(keep).and_then(|()| file.sync_all()).map_err(failed)?;
-        sync_folder(path).map_err(failed)?;
-        Ok((Self { path: path.to_owned(), file: Medium::File(file), end: Some(keep) }, records))
+        medium.cut(keep).map_err(|source| failed(name, source))?;
+        Ok((Self { path: name.to_owned(), medium, end: Some(keep) }, records))
     }
 
     /// Appends one record and syncs it. On success it is durable.
@@ -160,8 +195,8 @@ impl Journal {
             return Err(StoreError::JournalFull { path: self.path.clone() });
         }
         self.end = None;
-        let written = self.file.write_all(&bytes).and_then(|()| self.file.sync());
-        written.map_err(|source| StoreError::File { path: self.path.clone(), source })?;
+        let written = self.medium.append(&bytes).and_then(|()| self.medium.sync());
+        written.map_err(|source| failed(&self.path, source))?;
         self.end = Some(end);
         Ok(Durable::witness(promise, 1))
     }
@@ -171,20 +206,68 @@ impl Journal {
     /// # Errors
     /// As [`Journal::append`]; the old file stays when the new one could not be written.
     pub fn rewrite(&mut self, payloads: &[Vec<u8>]) -> Result<(), StoreError> {
-        let path = self.path.clone();
-        let failed = |source| StoreError::File { path: path.clone(), source };
-        let next = path.with_extension("next");
-        match std::fs::remove_file(&next) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
-            _ => {}
-        }
-        let (mut fresh, _) = Self::open(&next)?;
+        let mut bytes = Vec::new();
         for payload in payloads {
-            let _durable = fresh.append(payload, ())?;
+            bytes.extend(record(u64_of(bytes.len()), payload));
         }
-        self.end = None;
-        std::fs::rename(&next, &path).and_then(|()| sync_folder(&path)).map_err(failed)?;
-        *self = Self { path: path.clone(), ..fresh };
+        let end = u64_of(bytes.len());
+        if payloads.iter().any(|payload| payload.len() > RECORD_BYTES_MAX) || end > JOURNAL_BYTES_MAX {
+            return Err(StoreError::JournalFull { path: self.path.clone() });
+        }
+        self.end.take().ok_or(StoreError::Poisoned)?;
+        self.medium.replace(&bytes).map_err(|source| failed(&self.path, source))?;
+        self.end = Some(end);
+        Ok(())
+    }
+}
+
+fn failed(path: &Path, source: io::Error) -> StoreError {
+    StoreError::File { path: path.to_owned(), source }
+}
+
+/// A journal's file.
+#[derive(Debug)]
+struct LogFile {
+    path: PathBuf,
+    file: File,
+}
+
+impl LogFile {
+    fn open(path: &Path) -> io::Result<Self> {
+        let file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
+        Ok(Self { path: path.to_owned(), file })
+    }
+}
+
+impl Medium for LogFile {
+    fn read(&mut self, limit: u64) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        (&self.file).take(limit).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    fn cut(&mut self, length: u64) -> io::Result<()> {
+        self.file.set_len(length)?;
+        self.file.sync_all()?;
+        sync_folder(&self.path)
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all(bytes)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
+    fn replace(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let next = self.path.with_extension("next");
+        let mut file = File::create(&next)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        std::fs::rename(&next, &self.path)?;
+        sync_folder(&self.path)?;
+        self.file = OpenOptions::new().append(true).open(&self.path)?;
         Ok(())
     }
 }
@@ -193,32 +276,6 @@ impl Journal {
 fn sync_folder(path: &Path) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(folder)?.sync_all()
-}
-
-/// What a journal is written to.
-#[derive(Debug)]
-enum Medium {
-    File(File),
-    #[cfg(test)]
-    Failing(tests::Failing),
-}
-
-impl Medium {
-    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        match self {
-            Self::File(file) => file.write_all(bytes),
-            #[cfg(test)]
-            Self::Failing(failing) => failing.write_all(bytes),
-        }
-    }
-
-    fn sync(&mut self) -> io::Result<()> {
-        match self {
-            Self::File(file) => file.sync_data(),
-            #[cfg(test)]
-            Self::Failing(failing) => failing.sync(),
-        }
-    }
 }
 
 #[cfg(test)]

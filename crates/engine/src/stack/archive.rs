@@ -5,11 +5,11 @@
 //!
 //! Folder names are fixed and never deleted. Nothing is pruned in this version.
 
-use super::network::{BlockChannels, Oracle};
-use super::parts::{EPOCH, Setup};
+use super::parts::EPOCH;
 use crate::candidate::Candidate;
 use crate::error::EngineError;
 use crate::handle;
+use crate::host::{Member, Runtime, Wires, Wiring};
 use crate::reporters::Finals;
 use crate::scheme::{Payload, PeerKey, Scheme};
 use commonware_broadcast::buffered;
@@ -20,11 +20,10 @@ use commonware_consensus::marshal::{self, Start};
 use commonware_consensus::simplex::types::Finalization;
 use commonware_consensus::types::{Epoch, FixedEpocher, ViewDelta};
 use commonware_cryptography::certificate::{ConstantProvider, Verifier as _};
-use commonware_cryptography::{Digested, Digestible as _, Signer as _};
+use commonware_cryptography::{Digested, Digestible as _};
 use commonware_parallel::Sequential;
+use commonware_runtime::Handle as Task;
 use commonware_runtime::buffer::paged::{self, CacheRef};
-use commonware_runtime::tokio::Context;
-use commonware_runtime::{Handle as Task, Supervisor as _};
 use commonware_storage::archive::immutable;
 use commonware_utils::{NZDuration, NZU64, NZUsize};
 use std::num::{NonZeroU64, NonZeroUsize};
@@ -66,10 +65,21 @@ pub(super) const FETCH_TIMEOUT: Duration = Duration::from_secs(2);
 /// Time before a request that failed is made again.
 pub(super) const FETCH_AGAIN: Duration = Duration::from_millis(100);
 
-type Finalizations = immutable::Archive<Context, Payload, Finalization<Scheme, Payload>>;
-type Blocks = immutable::Archive<Context, Payload, Arc<Candidate>>;
+type Finalizations<E> = immutable::Archive<E, Payload, Finalization<Scheme, Payload>>;
+type Blocks<E> = immutable::Archive<E, Payload, Arc<Candidate>>;
 type Provider = ConstantProvider<Scheme, Epoch>;
-type Marshal = Actor<Context, Standard<Candidate>, Provider, Finalizations, Blocks, FixedEpocher, Sequential>;
+type Marshal<E> =
+    Actor<E, Standard<Candidate>, Provider, Finalizations<E>, Blocks<E>, FixedEpocher, Sequential>;
+
+/// What the archive's parts speak through.
+pub(super) struct Wired<W: Wiring> {
+    /// Repair of blocks.
+    pub(super) backfill: Wires<W>,
+    /// Blocks as they are proposed.
+    pub(super) blocks: Wires<W>,
+    pub(super) guard: W::Guard,
+    pub(super) peers: W::Peers,
+}
 
 /// A page cache of the size that every file was written with.
 pub(super) fn page_cache() -> CacheRef {
@@ -77,41 +87,43 @@ pub(super) fn page_cache() -> CacheRef {
 }
 
 /// Opens the archive and sets it to work.
-pub(super) async fn open(
-    context: &Context,
-    setup: &Setup,
-    oracle: &Oracle,
+pub(super) async fn open<E: Runtime, W: Wiring>(
+    context: &E,
+    member: &Member,
     genesis: Candidate,
-    channels: BlockChannels,
+    wired: Wired<W>,
     reporter: Finals,
 ) -> Result<(handle::Archive, Task<()>), EngineError> {
-    let me = setup.key.public_key();
+    let me = member.public_key();
+    let Wired { backfill, blocks: block_wires, guard, peers } = wired;
     let cache = page_cache();
-    let finalizations = Finalizations::init(
+    let finalizations = Finalizations::<E>::init(
         context.child("finalizations"),
         files("finalizations", cache.clone(), Scheme::certificate_codec_config_unbounded()),
     );
     let finalizations = finalizations.await.map_err(|error| EngineError::Archive(error.into()))?;
-    let blocks = Blocks::init(context.child("blocks"), files("blocks", cache.clone(), ()));
+    let blocks = Blocks::<E>::init(context.child("blocks"), files("blocks", cache.clone(), ()));
     let blocks = blocks.await.map_err(|error| EngineError::Archive(error.into()))?;
     let anchor = Digested::precomputed(genesis.clone(), genesis.digest());
     let (actor, mailbox, _) =
-        Marshal::init(context.child("archive"), finalizations, blocks, config(setup, anchor, cache)).await;
+        Marshal::<E>::init(context.child("archive"), finalizations, blocks, config(member, anchor, cache))
+            .await;
     let resolver =
-        resolver::init(context.child("resolver"), resolver_config(me.clone(), oracle), channels.backfill);
-    let (broadcast, buffer) = buffered::Engine::new(context.child("broadcast"), broadcast_config(me, oracle));
-    broadcast.start(channels.blocks);
+        resolver::init(context.child("resolver"), resolver_config::<W>(me.clone(), &peers, guard), backfill);
+    let (broadcast, buffer) =
+        buffered::Engine::new(context.child("broadcast"), broadcast_config::<W>(me, peers));
+    broadcast.start(block_wires);
     Ok((mailbox, actor.start(reporter, buffer, resolver)))
 }
 
 fn config(
-    setup: &Setup,
+    member: &Member,
     anchor: Digested<Candidate>,
     page_cache: CacheRef,
 ) -> marshal::Config<Provider, FixedEpocher, Sequential, Candidate, Digested<Candidate>> {
     debug_assert!(EPOCH.is_zero(), "one scheme serves the only epoch");
     marshal::Config {
-        provider: ConstantProvider::new(setup.votes.clone()),
+        provider: ConstantProvider::new(member.votes.clone()),
         epocher: FixedEpocher::new(EPOCH_BLOCKS),
         start: Start::Genesis(anchor),
         partition_prefix: "archive".into(),
@@ -151,11 +163,15 @@ fn files<C>(name: &str, page_cache: CacheRef, codec_config: C) -> immutable::Con
     }
 }
 
-fn resolver_config(me: PeerKey, oracle: &Oracle) -> resolver::Config<PeerKey, Oracle, Oracle> {
+fn resolver_config<W: Wiring>(
+    me: PeerKey,
+    peers: &W::Peers,
+    guard: W::Guard,
+) -> resolver::Config<PeerKey, W::Peers, W::Guard> {
     resolver::Config {
         public_key: me,
-        peer_provider: oracle.clone(),
-        blocker: oracle.clone(),
+        peer_provider: peers.clone(),
+        blocker: guard,
         mailbox_size: MAILBOX,
         fetch_timeout: NZDuration!(FETCH_TIMEOUT),
         fetch_retry_delay: FETCH_AGAIN,
@@ -164,14 +180,17 @@ fn resolver_config(me: PeerKey, oracle: &Oracle) -> resolver::Config<PeerKey, Or
     }
 }
 
-fn broadcast_config(me: PeerKey, oracle: &Oracle) -> buffered::Config<PeerKey, (), Oracle, Sequential> {
+fn broadcast_config<W: Wiring>(
+    me: PeerKey,
+    peers: W::Peers,
+) -> buffered::Config<PeerKey, (), W::Peers, Sequential> {
     buffered::Config {
         public_key: me,
         mailbox_size: MAILBOX,
         deque_size: BUFFERED_MAX,
         priority: true,
         codec_config: (),
-        peer_provider: oracle.clone(),
+        peer_provider: peers,
         strategy: Sequential,
     }
 }

@@ -7,10 +7,10 @@
 use super::archive::{
     EPOCH_BLOCKS, FETCH_AGAIN, FETCH_TIMEOUT, REPLAY_BUFFER, VIEWS_KEPT, WRITE_BUFFER, page_cache,
 };
-use super::network::{Oracle, Wires};
-use super::parts::{EPOCH, Setup};
+use super::parts::EPOCH;
 use crate::candidate::Candidate;
 use crate::handle;
+use crate::host::{Member, Runtime, Wires, Wiring};
 use crate::reporters::{Ears, Heard};
 use crate::voter::Voter;
 use commonware_consensus::marshal::standard::Inline;
@@ -20,8 +20,7 @@ use commonware_consensus::simplex::elector::RoundRobin;
 use commonware_consensus::types::FixedEpocher;
 use commonware_cryptography::Digestible as _;
 use commonware_parallel::Sequential;
-use commonware_runtime::tokio::Context;
-use commonware_runtime::{Handle as Task, Supervisor as _};
+use commonware_runtime::Handle as Task;
 use commonware_utils::{NZDuration, NZUsize};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -40,15 +39,15 @@ pub(super) struct Roles {
 }
 
 /// Takes part in the protocol. `channels`: votes, certificates, requests for them.
-pub(super) fn start(
-    context: &Context,
-    setup: Setup,
-    oracle: Oracle,
+pub(super) fn start<E: Runtime, W: Wiring>(
+    context: &E,
+    member: Member,
+    guard: W::Guard,
     genesis: &Candidate,
     roles: Roles,
-    channels: (Wires, Wires, Wires),
+    channels: (Wires<W>, Wires<W>, Wires<W>),
 ) -> Task<()> {
-    let pacing = setup.config.pacing;
+    let pacing = member.pacing;
     let application = Inline::new(
         context.child("application"),
         roles.voter,
@@ -56,9 +55,9 @@ pub(super) fn start(
         FixedEpocher::new(EPOCH_BLOCKS),
     );
     let config = simplex::config::Config {
-        scheme: setup.votes,
+        scheme: member.votes,
         elector: <RoundRobin>::default(),
-        blocker: oracle,
+        blocker: guard,
         automaton: application.clone(),
         relay: application.clone(),
         reporter: Ears { inner: application, heard: roles.heard },

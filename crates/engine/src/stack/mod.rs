@@ -8,4 +8,5 @@ mod consensus;
 mod network;
 mod parts;
 
-pub(crate) use parts::{Setup, run};
+pub(crate) use network::links;
+pub(crate) use parts::run;

@@ -2,59 +2,42 @@
 //!
 //! Promises that when any part ends the whole ends. Refuses to know how a part is tuned.
 
-use super::archive;
+use super::archive::{self, Wired};
 use super::consensus::{self, Roles};
-use super::network::{self, Channels, Network, Oracle};
 use crate::candidate::Candidate;
-use crate::config::{Config, Watch};
 use crate::desk::{self, Desk, Inbox, Outbox};
 use crate::error::EngineError;
 use crate::gossip;
 use crate::handle::{self, Handle};
+use crate::host::{Clock, Host, Links, Member, Runtime, Wires, Wiring};
 use crate::judge::Judge;
 use crate::recovery;
 use crate::reporters::{Finals, Heard};
-use crate::scheme::{Roster, Scheme};
-use crate::tree::DiskTree;
+use crate::tree::StateTree;
 use crate::voter::Voter;
 use commonware_consensus::types::Epoch;
-use commonware_cryptography::ed25519;
-use commonware_runtime::tokio::Context;
-use commonware_runtime::{Handle as Task, Spawner as _, Supervisor as _};
+use commonware_runtime::Handle as Task;
 use commonware_utils::acknowledgement::Exact;
 use salus_wire::Height;
 use std::collections::HashMap;
-use std::sync::{Arc, mpsc as std_mpsc};
+use std::sync::Arc;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 /// The only epoch: membership does not change in this version.
 pub(crate) const EPOCH: Epoch = Epoch::zero();
 
-/// What [`run`] starts from.
-pub(crate) struct Setup {
-    /// The configuration, checked.
-    pub(crate) config: Config,
-    /// The members' keys.
-    pub(crate) roster: Arc<Roster>,
-    /// This member's key.
-    pub(crate) key: ed25519::PrivateKey,
-    /// How this member votes.
-    pub(crate) votes: Scheme,
-    /// Told of revocations.
-    pub(crate) watch: Arc<dyn Watch>,
-}
-
 /// What is open before this member takes part.
-struct Opened {
-    network: Network,
-    oracle: Oracle,
-    channels: Channels,
+struct Opened<W: Wiring, T: StateTree> {
+    votes: (Wires<W>, Wires<W>, Wires<W>),
+    transactions: Wires<W>,
+    guard: W::Guard,
+    network: Box<dyn FnOnce() -> Task<()> + Send>,
     archive: handle::Archive,
     archiving: Task<()>,
     finals: mpsc::Receiver<(Candidate, Exact)>,
     tip: watch::Receiver<Height>,
     genesis: Candidate,
-    judge: Judge<DiskTree>,
+    judge: Judge<T>,
 }
 
 /// The parts at work.
@@ -68,40 +51,49 @@ struct Parts {
     fatal: mpsc::Receiver<EngineError>,
 }
 
-/// Runs an engine until it is told to stop or a part of it ends.
-///
-/// # Errors
-/// What kept it from beginning, or ended it.
-pub(crate) async fn run(
-    context: Context,
-    setup: Setup,
-    started: std_mpsc::Sender<Handle>,
+/// See [`crate::host::run`].
+pub(crate) async fn run<E: Runtime, W: Wiring, T: StateTree + 'static>(
+    host: Host<E, W, T>,
+    member: Member,
+    started: impl FnOnce(Handle) + Send,
     stopped: oneshot::Receiver<()>,
 ) -> Result<(), EngineError> {
-    let opened = open(&context, &setup).await?;
+    let Host { runtime, clock, links, tree } = host;
+    let opened = open(&runtime, links, tree, &member).await?;
     let head = opened.judge.head();
-    tracing::info!(height = head.height.get(), member = setup.config.me.get(), "the ledger is open");
-    let (handle, parts) = begin(&context, opened, setup);
-    // Nobody may be waiting any more.
-    let _ = started.send(handle);
+    tracing::info!(height = head.height.get(), member = member.me.get(), "the ledger is open");
+    let (handle, parts) = begin(&runtime, clock, opened, member);
+    started(handle);
     parts.work(stopped).await
 }
 
-async fn open(context: &Context, setup: &Setup) -> Result<Opened, EngineError> {
-    let genesis = crate::genesis::candidate(&setup.config.genesis)?;
-    let (mut network, oracle) = network::prepare(context, setup);
-    let (channels, blocks_wires) = network::channels(&mut network);
+async fn open<E: Runtime, W: Wiring, T: StateTree>(
+    runtime: &E,
+    links: Links<W>,
+    tree: T,
+    member: &Member,
+) -> Result<Opened<W, T>, EngineError> {
+    let genesis = crate::genesis::candidate(&member.genesis)?;
+    let Links { channels, guard, peers, start: network } = links;
+    let [votes, certificates, resolver, backfill, blocks, transactions] = channels;
     let (desk, finals) = mpsc::channel(desk::FINALS_MAX);
     let (tip_in, tip) = watch::channel(Height::new(0));
     let reporter = Finals { desk, tip: tip_in };
-    let (archive, archiving) =
-        archive::open(context, setup, &oracle, genesis.clone(), blocks_wires, reporter).await?;
-    let judge = recovery::recover(&setup.config, &genesis, &archive).await?;
-    Ok(Opened { network, oracle, channels, archive, archiving, finals, tip, genesis, judge })
+    let wired: Wired<W> = Wired { backfill, blocks, guard: guard.clone(), peers };
+    let (archive, archiving) = archive::open(runtime, member, genesis.clone(), wired, reporter).await?;
+    let judge = recovery::recover(&member.genesis, tree, &genesis, &archive).await?;
+    let votes = (votes, certificates, resolver);
+    Ok(Opened { votes, transactions, guard, network, archive, archiving, finals, tip, genesis, judge })
 }
 
-fn begin(context: &Context, opened: Opened, setup: Setup) -> (Handle, Parts) {
-    let Opened { network, oracle, channels, archive, archiving, finals, tip, genesis, judge } = opened;
+fn begin<E: Runtime, W: Wiring, T: StateTree + 'static>(
+    runtime: &E,
+    clock: Clock,
+    opened: Opened<W, T>,
+    member: Member,
+) -> (Handle, Parts) {
+    let Opened { votes, transactions, guard, network, archive, archiving, finals, tip, genesis, judge } =
+        opened;
     let (head_in, head) = watch::channel(judge.head());
     let (waiting_in, waiting) = watch::channel((0, 0));
     let (applied, _) = broadcast::channel(desk::FOLLOW_MAX);
@@ -109,9 +101,9 @@ fn begin(context: &Context, opened: Opened, setup: Setup) -> (Handle, Parts) {
     let (orders_in, orders) = mpsc::channel(desk::ORDERS_MAX);
     let (asks_in, asks) = mpsc::channel(desk::ASKS_MAX);
     let (fatal_in, fatal) = mpsc::channel(1);
-    let me = setup.config.me;
-    let roster = Arc::clone(&setup.roster);
-    let heard = Arc::new(Heard::new(&roster));
+    let me = member.me;
+    let roster = Arc::clone(&member.roster);
+    let heard = Arc::new(Heard::new(&roster, Arc::clone(&clock)));
     let handle = Handle {
         me,
         asks: asks_in.clone(),
@@ -128,22 +120,23 @@ fn begin(context: &Context, opened: Opened, setup: Setup) -> (Handle, Parts) {
         waiting,
         roster: Arc::clone(&roster),
         me,
-        pacing: setup.config.pacing,
-        watch: Arc::clone(&setup.watch),
+        pacing: member.pacing,
+        watch: Arc::clone(&member.watch),
+        clock: Arc::clone(&clock),
         fatal: fatal_in,
     };
     let inbox = Inbox { finals, orders, asks, tip };
     let outbox = Outbox { head: head_in, waiting: waiting_in, applied, gossip: gossip_in };
-    let desk = Desk { judge, me, inbox, outbox, waiters: HashMap::new() };
-    let (to_peers, from_peers) = channels.transactions;
-    let votes = (channels.votes, channels.certificates, channels.resolver);
+    let desk = Desk { judge, me, clock, inbox, outbox, waiters: HashMap::new() };
+    let (to_peers, from_peers) = transactions;
+    let roles = Roles { voter, archive, heard };
     let parts = Parts {
-        state: context.child("desk").dedicated().spawn(|context| desk.run(context)),
+        state: runtime.child("desk").dedicated().spawn(|context| desk.run(context)),
         archiving,
-        consensus: consensus::start(context, setup, oracle, &genesis, Roles { voter, archive, heard }, votes),
-        sending: context.child("gossip_out").spawn(|_| gossip::send(outgoing, to_peers)),
-        receiving: context.child("gossip_in").spawn(|_| gossip::receive(from_peers, roster, asks_in)),
-        network: network.start(),
+        consensus: consensus::start::<E, W>(runtime, member, guard, &genesis, roles, votes),
+        sending: runtime.child("gossip_out").spawn(|_| gossip::send(outgoing, to_peers)),
+        receiving: runtime.child("gossip_in").spawn(|_| gossip::receive(from_peers, roster, asks_in)),
+        network: network(),
         fatal,
     };
     (handle, parts)
@@ -154,6 +147,7 @@ impl Parts {
     async fn work(mut self, stopped: oneshot::Receiver<()>) -> Result<(), EngineError> {
         let ended = |part| Err(EngineError::Stopped { part });
         tokio::select! {
+            biased;
             _ = stopped => Ok(()),
             Some(error) = self.fatal.recv() => Err(error),
             result = self.state => match result {

@@ -56,12 +56,6 @@ impl DiskTree {
         Ok(Self { path: path.to_owned(), nomt: Some(nomt), root, entries_written: 0 })
     }
 
-    /// Whether nothing was ever committed.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.root == Digest::ZERO
-    }
-
     fn nomt(&self) -> Result<&Nomt<Sha2Hasher>, StateError> {
         self.nomt.as_ref().ok_or(StateError::Closed)
     }

@@ -4,12 +4,13 @@
 
 use super::*;
 use crate::deposits::Deposits;
+use crate::refusals::Writer;
 use crate::testing::{CHAIN, START, WRITER, World, faults, kem, member, rng, service, span};
 use object_store::memory::InMemory;
 use salus_crypto::at_rest::MachineKey;
 use salus_crypto::secret::Secret;
 use salus_fragment::{CheckedShare, OpeningEpoch, SealingEpoch};
-use salus_store::Disk;
+use salus_store::{Disk, Journal};
 use salus_wire::consent::{Classes, DataClass};
 use salus_wire::limits::RPC_BYTES_MAX;
 use salus_wire::release::{
@@ -32,7 +33,10 @@ async fn start(world: &World, n: u16) -> Member {
     let key = MachineKey::new(Secret::from_bytes([8; 32]));
     let shares = Arc::new(Shares::over(disk, key).await.unwrap());
     let runtime = tokio::runtime::Handle::current();
-    let refusals = Arc::new(RefusalBook::open(&dir.path().join("refusals"), runtime).unwrap());
+    let refusals = Arc::new(
+        RefusalBook::over(Journal::open(&dir.path().join("refusals")).unwrap(), Writer::Threads(runtime))
+            .unwrap(),
+    );
     let office = world.office(n);
     let deposits = Deposits::new(Arc::clone(&office), kem(n), Arc::clone(&shares));
     let custodian = Custodian::new(office, shares, Arc::clone(&refusals));

@@ -4,6 +4,7 @@ use super::*;
 use crate::testing::World;
 use salus_crypto::chain::ChainTag;
 use salus_crypto::digest::Digest;
+use std::path::Path;
 
 fn tag(n: u16) -> GrantTag {
     let mut bytes = [0; 32];
@@ -12,7 +13,7 @@ fn tag(n: u16) -> GrantTag {
 }
 
 fn open(path: &Path) -> RefusalBook {
-    RefusalBook::open(path, Handle::current()).unwrap()
+    RefusalBook::over(Journal::open(path).unwrap(), Writer::Threads(Handle::current())).unwrap()
 }
 
 fn refuses(book: &RefusalBook, grant: GrantTag) -> bool {
@@ -83,13 +84,13 @@ async fn a_journal_of_something_else_or_damaged_is_not_used() {
     let (mut journal, _) = Journal::open(&path).unwrap();
     let _durable = journal.append(b"not a list of grants", ()).unwrap();
     drop(journal);
-    let opened = RefusalBook::open(&path, Handle::current());
+    let writer = Writer::Threads(Handle::current());
+    let opened = RefusalBook::over(Journal::open(&path).unwrap(), writer);
     assert!(matches!(opened.err(), Some(RefusalError::Foreign)));
 
     let mut bytes = salus_store::journal::record(0, b"a");
     bytes[12] ^= 1;
     bytes.extend(salus_store::journal::record(u64::try_from(bytes.len()).unwrap(), b"b"));
     std::fs::write(&path, bytes).unwrap();
-    let opened = RefusalBook::open(&path, Handle::current());
-    assert!(matches!(opened.err(), Some(RefusalError::Journal(StoreError::Damaged { .. }))));
+    assert!(matches!(Journal::open(&path).err(), Some(StoreError::Damaged { .. })));
 }

@@ -5,19 +5,31 @@ use proptest::prelude::*;
 
 /// A disk that takes a number of bytes and syncs, and then fails.
 #[derive(Debug)]
-pub(super) struct Failing {
-    pub(super) bytes_left: usize,
-    pub(super) syncs_left: usize,
+struct Failing {
+    bytes_left: usize,
+    syncs_left: usize,
 }
 
-impl Failing {
-    pub(super) fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+impl Medium for Failing {
+    fn read(&mut self, _: u64) -> io::Result<Vec<u8>> {
+        Ok(Vec::new())
+    }
+
+    fn cut(&mut self, _: u64) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn replace(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.append(bytes).and_then(|()| self.sync())
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.bytes_left =
             self.bytes_left.checked_sub(bytes.len()).ok_or(io::Error::from(io::ErrorKind::StorageFull))?;
         Ok(())
     }
 
-    pub(super) fn sync(&mut self) -> io::Result<()> {
+    fn sync(&mut self) -> io::Result<()> {
         self.syncs_left = self.syncs_left.checked_sub(1).ok_or(io::Error::from_raw_os_error(5))?;
         Ok(())
     }
@@ -119,7 +131,7 @@ fn a_damaged_journal_is_not_opened() {
 }
 
 fn on(failing: Failing) -> Journal {
-    Journal { path: PathBuf::from("failing"), file: Medium::Failing(failing), end: Some(0) }
+    Journal::on(Path::new("failing"), Box::new(failing)).unwrap().0
 }
 
 #[test]
@@ -129,6 +141,7 @@ fn a_failed_write_or_sync_promises_nothing_and_poisons() {
         assert!(journal.append(&[0; 40], ()).is_ok());
         assert!(matches!(journal.append(&[0; 40], ()), Err(StoreError::File { .. })));
         assert!(matches!(journal.append(&[], ()), Err(StoreError::Poisoned)));
+        assert!(matches!(journal.rewrite(&[]), Err(StoreError::Poisoned)));
     }
 }
 
