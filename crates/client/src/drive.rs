@@ -1,5 +1,6 @@
-//! The thin driver: runs the step machines over real links, with the clock and entropy of this
-//! process. No decision is made here that a machine could make.
+//! The thin driver: runs the step machines over links, with a clock, timers and entropy that are
+//! the process's own or a simulator's ([`Ground`]). No decision is made here that a machine could
+//! make.
 
 use crate::ask::{Answer, Ask, Silence, Told, What};
 use crate::error::ClientError;
@@ -7,6 +8,7 @@ use crate::grant::GrantFile;
 use crate::listing::{AccessList, Lister};
 use crate::read::{ReadPlan, ReadResult, Reader};
 use futures::StreamExt;
+use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use rand::SeedableRng;
 use rand::rngs::{StdRng, SysRng};
@@ -16,6 +18,7 @@ use salus_proof::TrustPolicy;
 use salus_wire::ids::{AccessTag, MemberIndex, TimeMs};
 use salus_wire::rpc::{Committed, FinalBlock, Request, Response, Status, Values};
 use salus_wire::{Code, Height, List, StateKey, StateProof, Tx};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// For a transaction to become final, dead leaders included.
@@ -27,10 +30,62 @@ const TAGS_AT_ONCE: usize = 64;
 /// Times a busy member is asked again.
 const BUSY_RETRIES_MAX: u32 = 20;
 
+/// What a client stands on.
+pub trait Ground: Send + Sync {
+    /// How many members there are.
+    fn members(&self) -> u16;
+    /// Asks one member; `None` when it cannot be reached or is silent for longer than `within`.
+    fn call<'a>(
+        &'a self,
+        to: MemberIndex,
+        request: &'a Request,
+        within: Duration,
+    ) -> BoxFuture<'a, Option<Response>>;
+    /// Waits.
+    fn sleep(&self, time: Duration) -> BoxFuture<'static, ()>;
+    /// The client's clock.
+    fn now(&self) -> TimeMs;
+    /// A fresh generator.
+    ///
+    /// # Errors
+    /// When there is no entropy.
+    fn rng(&self) -> Result<StdRng, ClientError>;
+}
+
+/// Real links, and the clock, timers and entropy of this process.
+struct Process(Caller);
+
+impl Ground for Process {
+    fn members(&self) -> u16 {
+        u16::try_from(self.0.peers().count()).unwrap_or(u16::MAX)
+    }
+
+    fn call<'a>(
+        &'a self,
+        to: MemberIndex,
+        request: &'a Request,
+        within: Duration,
+    ) -> BoxFuture<'a, Option<Response>> {
+        Box::pin(async move { self.0.peer(to).ok()?.call(request, within).await.ok() })
+    }
+
+    fn sleep(&self, time: Duration) -> BoxFuture<'static, ()> {
+        Box::pin(tokio::time::sleep(time))
+    }
+
+    fn now(&self) -> TimeMs {
+        now()
+    }
+
+    fn rng(&self) -> Result<StdRng, ClientError> {
+        entropy()
+    }
+}
+
 /// A consortium as a client sees it.
 #[derive(Clone)]
 pub struct Consortium {
-    caller: Caller,
+    ground: Arc<dyn Ground>,
     members: u16,
 }
 
@@ -38,8 +93,14 @@ impl Consortium {
     /// A client of the members that `caller` knows.
     #[must_use]
     pub fn new(caller: Caller) -> Self {
-        let members = u16::try_from(caller.peers().count()).unwrap_or(u16::MAX).max(1);
-        Self { caller, members }
+        Self::on(Arc::new(Process(caller)))
+    }
+
+    /// A client on other ground.
+    #[must_use]
+    pub fn on(ground: Arc<dyn Ground>) -> Self {
+        let members = ground.members().max(1);
+        Self { ground, members }
     }
 
     /// Orders a transaction, asking `home` first and the others when it cannot be reached. Every
@@ -108,8 +169,8 @@ impl Consortium {
     /// How one member is.
     pub async fn status(&self, member: MemberIndex) -> Result<Status, ClientError> {
         match self.call(member, &Request::Status, ANSWER_WITHIN).await {
-            Ok(Response::Status(status)) => Ok(status),
-            Ok(Response::Refused(refusal)) => Err(ClientError::Refused { code: refusal.code }),
+            Some(Response::Status(status)) => Ok(status),
+            Some(Response::Refused(refusal)) => Err(ClientError::Refused { code: refusal.code }),
             _ => Err(ClientError::Unreachable),
         }
     }
@@ -117,20 +178,20 @@ impl Consortium {
     /// Final blocks above a height, as one member has them.
     pub async fn follow(&self, member: MemberIndex, above: Height) -> Result<Vec<FinalBlock>, ClientError> {
         match self.call(member, &Request::Follow(above), ANSWER_WITHIN).await {
-            Ok(Response::Blocks(blocks)) => Ok(blocks.into_vec()),
-            Ok(Response::Refused(refusal)) => Err(ClientError::Refused { code: refusal.code }),
+            Some(Response::Blocks(blocks)) => Ok(blocks.into_vec()),
+            Some(Response::Refused(refusal)) => Err(ClientError::Refused { code: refusal.code }),
             _ => Err(ClientError::Unreachable),
         }
     }
 
     /// Reads under a grant.
     pub async fn read(&self, plan: ReadPlan) -> Result<ReadResult, ClientError> {
-        let mut rng = entropy()?;
+        let mut rng = self.ground.rng()?;
         let (mut reader, asks) = Reader::start(plan, &mut rng)?;
         let mut waiting = FuturesUnordered::new();
         waiting.extend(asks.into_iter().map(|ask| self.told(ask)));
         while let Some(told) = waiting.next().await {
-            let asks = reader.step(told, now(), &mut rng);
+            let asks = reader.step(told, self.ground.now(), &mut rng);
             if reader.is_done() {
                 break;
             }
@@ -164,23 +225,18 @@ impl Consortium {
         let request = request(what).ok_or(Silence::Unreachable)?;
         for _ in 0..BUSY_RETRIES_MAX {
             match self.call(to, &request, within).await {
-                Ok(Response::Refused(refusal)) if refusal.retry_after_ms > 0 => {
-                    tokio::time::sleep(Duration::from_millis(u64::from(refusal.retry_after_ms))).await;
+                Some(Response::Refused(refusal)) if refusal.retry_after_ms > 0 => {
+                    self.ground.sleep(Duration::from_millis(u64::from(refusal.retry_after_ms))).await;
                 }
-                Ok(response) => return answer(response),
-                Err(_) => return Err(Silence::Unreachable),
+                Some(response) => return answer(response),
+                None => return Err(Silence::Unreachable),
             }
         }
         Err(Silence::Unreachable)
     }
 
-    async fn call(
-        &self,
-        to: MemberIndex,
-        request: &Request,
-        within: Duration,
-    ) -> Result<Response, salus_link::LinkError> {
-        self.caller.peer(to)?.call(request, within).await
+    async fn call(&self, to: MemberIndex, request: &Request, within: Duration) -> Option<Response> {
+        self.ground.call(to, request, within).await
     }
 }
 

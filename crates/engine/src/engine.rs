@@ -118,7 +118,7 @@ async fn on_disk(
 ) -> Result<(), EngineError> {
     let tree = DiskTree::open(&config.dir.join("state"))?;
     let links = stack::links(&runtime, &config, &member);
-    let host = Host { runtime, clock: Arc::new(now), links, tree };
+    let host = Host { runtime, prefix: String::new(), clock: Arc::new(now), links, tree };
     // Nobody may be waiting any more.
     host::run(host, member, move |handle| drop(started.send(handle)), stopped).await
 }

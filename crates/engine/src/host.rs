@@ -87,6 +87,8 @@ pub struct Links<W: Wiring> {
 pub struct Host<E, W: Wiring, T> {
     /// The runtime.
     pub runtime: E,
+    /// Goes before the names of this member's files, for a runtime that has the files of several.
+    pub prefix: String,
     /// The member's clock.
     pub clock: Clock,
     /// The links.

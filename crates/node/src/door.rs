@@ -9,7 +9,7 @@ use crate::limits::Gates;
 use crate::office::Office;
 use crate::refused;
 use salus_engine::Handle;
-use salus_link::PeerCert;
+use salus_link::Subject;
 use salus_wire::rpc::{Refusal, Request, Response, Status, Values};
 use salus_wire::state::Tip;
 use salus_wire::{Code, List, StateKey};
@@ -33,12 +33,12 @@ pub struct Door {
 
 impl Door {
     /// Answers one request of a certified caller. May be dropped at any await.
-    pub async fn answer(&self, peer: PeerCert, request: Request) -> Response {
+    pub async fn answer(&self, caller: Subject, request: Request) -> Response {
         let kind = name(&request);
         match self.dispatch(request).await {
             Ok(response) => response,
             Err(refusal) => {
-                let (caller, code) = (peer.subject(), refusal.code);
+                let code = refusal.code;
                 tracing::debug!(?caller, %code, what = code.what(), kind, "refused");
                 Response::Refused(refusal)
             }

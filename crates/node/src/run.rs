@@ -13,7 +13,7 @@ use crate::office::{Office, ReadState, read_from, system_clock, system_entropy, 
 use crate::refusals::{RefusalBook, RefusalError, Writer};
 use salus_crypto::secret::Secret;
 use salus_engine::{Config as EngineConfig, Engine, Pacing, Peer, Watch};
-use salus_link::{Consortium, Limits, ServerTls, serve};
+use salus_link::{Consortium, Limits, PeerCert, ServerTls, serve};
 use salus_store::{Fragments, Journal, Shares};
 use salus_wire::{GenesisMember, MemberIndex};
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -100,9 +100,9 @@ impl Node {
         let Self { member, data_dir, listener, tls, mut engine, refusals, door } = self;
         tracing::info!(%member, "the node answers calls");
         let read = Arc::clone(&door.office.read);
-        let handler = move |peer, request| {
+        let handler = move |peer: PeerCert, request| {
             let door = Arc::clone(&door);
-            async move { door.answer(peer, request).await }
+            async move { door.answer(peer.subject(), request).await }
         };
         let ended = tokio::select! {
             () = serve(listener, tls, Limits::default(), handler) => Err(NodeError::Lost),

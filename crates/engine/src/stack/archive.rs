@@ -73,6 +73,8 @@ type Marshal<E> =
 
 /// What the archive's parts speak through.
 pub(super) struct Wired<W: Wiring> {
+    /// Goes before the names of files.
+    pub(super) prefix: String,
     /// Repair of blocks.
     pub(super) backfill: Wires<W>,
     /// Blocks as they are proposed.
@@ -95,18 +97,18 @@ pub(super) async fn open<E: Runtime, W: Wiring>(
     reporter: Finals,
 ) -> Result<(handle::Archive, Task<()>), EngineError> {
     let me = member.public_key();
-    let Wired { backfill, blocks: block_wires, guard, peers } = wired;
+    let Wired { prefix, backfill, blocks: block_wires, guard, peers } = wired;
     let cache = page_cache();
     let finalizations = Finalizations::<E>::init(
         context.child("finalizations"),
-        files("finalizations", cache.clone(), Scheme::certificate_codec_config_unbounded()),
+        files(&format!("{prefix}finalizations"), cache.clone(), Scheme::certificate_codec_config_unbounded()),
     );
     let finalizations = finalizations.await.map_err(|error| EngineError::Archive(error.into()))?;
-    let blocks = Blocks::<E>::init(context.child("blocks"), files("blocks", cache.clone(), ()));
+    let blocks = Blocks::<E>::init(context.child("blocks"), files(&format!("{prefix}blocks"), cache.clone(), ()));
     let blocks = blocks.await.map_err(|error| EngineError::Archive(error.into()))?;
     let anchor = Digested::precomputed(genesis.clone(), genesis.digest());
     let (actor, mailbox, _) =
-        Marshal::<E>::init(context.child("archive"), finalizations, blocks, config(member, anchor, cache))
+        Marshal::<E>::init(context.child("archive"), finalizations, blocks, config(member, &prefix, anchor, cache))
             .await;
     let resolver =
         resolver::init(context.child("resolver"), resolver_config::<W>(me.clone(), &peers, guard), backfill);
@@ -118,6 +120,7 @@ pub(super) async fn open<E: Runtime, W: Wiring>(
 
 fn config(
     member: &Member,
+    prefix: &str,
     anchor: Digested<Candidate>,
     page_cache: CacheRef,
 ) -> marshal::Config<Provider, FixedEpocher, Sequential, Candidate, Digested<Candidate>> {
@@ -126,7 +129,7 @@ fn config(
         provider: ConstantProvider::new(member.votes.clone()),
         epocher: FixedEpocher::new(EPOCH_BLOCKS),
         start: Start::Genesis(anchor),
-        partition_prefix: "archive".into(),
+        partition_prefix: format!("{prefix}archive"),
         mailbox_size: MAILBOX,
         view_retention: VIEWS_KEPT,
         prunable_items_per_section: SECTION_CANDIDATES,

@@ -41,6 +41,7 @@ pub(super) struct Roles {
 /// Takes part in the protocol. `channels`: votes, certificates, requests for them.
 pub(super) fn start<E: Runtime, W: Wiring>(
     context: &E,
+    prefix: &str,
     member: Member,
     guard: W::Guard,
     genesis: &Candidate,
@@ -63,7 +64,7 @@ pub(super) fn start<E: Runtime, W: Wiring>(
         reporter: Ears { inner: application, heard: roles.heard },
         track_historical_votes: false,
         strategy: Sequential,
-        partition: "votes".into(),
+        partition: format!("{prefix}votes"),
         mailbox_size: MAILBOX,
         epoch: EPOCH,
         floor: Floor::Genesis(genesis.digest()),

@@ -28,6 +28,7 @@ pub(crate) const EPOCH: Epoch = Epoch::zero();
 
 /// What is open before this member takes part.
 struct Opened<W: Wiring, T: StateTree> {
+    prefix: String,
     votes: (Wires<W>, Wires<W>, Wires<W>),
     transactions: Wires<W>,
     guard: W::Guard,
@@ -58,8 +59,8 @@ pub(crate) async fn run<E: Runtime, W: Wiring, T: StateTree + 'static>(
     started: impl FnOnce(Handle) + Send,
     stopped: oneshot::Receiver<()>,
 ) -> Result<(), EngineError> {
-    let Host { runtime, clock, links, tree } = host;
-    let opened = open(&runtime, links, tree, &member).await?;
+    let Host { runtime, prefix, clock, links, tree } = host;
+    let opened = open(&runtime, prefix, links, tree, &member).await?;
     let head = opened.judge.head();
     tracing::info!(height = head.height.get(), member = member.me.get(), "the ledger is open");
     let (handle, parts) = begin(&runtime, clock, opened, member);
@@ -69,6 +70,7 @@ pub(crate) async fn run<E: Runtime, W: Wiring, T: StateTree + 'static>(
 
 async fn open<E: Runtime, W: Wiring, T: StateTree>(
     runtime: &E,
+    prefix: String,
     links: Links<W>,
     tree: T,
     member: &Member,
@@ -79,11 +81,11 @@ async fn open<E: Runtime, W: Wiring, T: StateTree>(
     let (desk, finals) = mpsc::channel(desk::FINALS_MAX);
     let (tip_in, tip) = watch::channel(Height::new(0));
     let reporter = Finals { desk, tip: tip_in };
-    let wired: Wired<W> = Wired { backfill, blocks, guard: guard.clone(), peers };
+    let wired: Wired<W> = Wired { prefix: prefix.clone(), backfill, blocks, guard: guard.clone(), peers };
     let (archive, archiving) = archive::open(runtime, member, genesis.clone(), wired, reporter).await?;
     let judge = recovery::recover(&member.genesis, tree, &genesis, &archive).await?;
     let votes = (votes, certificates, resolver);
-    Ok(Opened { votes, transactions, guard, network, archive, archiving, finals, tip, genesis, judge })
+    Ok(Opened { prefix, votes, transactions, guard, network, archive, archiving, finals, tip, genesis, judge })
 }
 
 fn begin<E: Runtime, W: Wiring, T: StateTree + 'static>(
@@ -92,7 +94,7 @@ fn begin<E: Runtime, W: Wiring, T: StateTree + 'static>(
     opened: Opened<W, T>,
     member: Member,
 ) -> (Handle, Parts) {
-    let Opened { votes, transactions, guard, network, archive, archiving, finals, tip, genesis, judge } =
+    let Opened { prefix, votes, transactions, guard, network, archive, archiving, finals, tip, genesis, judge } =
         opened;
     let (head_in, head) = watch::channel(judge.head());
     let (waiting_in, waiting) = watch::channel((0, 0));
@@ -133,7 +135,7 @@ fn begin<E: Runtime, W: Wiring, T: StateTree + 'static>(
     let parts = Parts {
         state: runtime.child("desk").dedicated().spawn(|context| desk.run(context)),
         archiving,
-        consensus: consensus::start::<E, W>(runtime, member, guard, &genesis, roles, votes),
+        consensus: consensus::start::<E, W>(runtime, &prefix, member, guard, &genesis, roles, votes),
         sending: runtime.child("gossip_out").spawn(|_| gossip::send(outgoing, to_peers)),
         receiving: runtime.child("gossip_in").spawn(|_| gossip::receive(from_peers, roster, asks_in)),
         network: network(),
