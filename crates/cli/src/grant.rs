@@ -5,6 +5,7 @@ use crate::files::store;
 use crate::output::{Failure, Report};
 use crate::patient::wallet;
 use crate::session::{Session, rng};
+use salus_client::Wallet;
 use salus_client::drive::now;
 use salus_client::grant::GrantTerms;
 use salus_client::listing::{AccessList, ListedGrant};
@@ -51,7 +52,7 @@ pub(crate) async fn run(command: &GrantCommand) -> Result<Report, Failure> {
 }
 
 /// Commits a grant and writes the grantee's file. The wallet is stored before the ledger is asked,
-/// so that a crash between the two loses no tag.
+/// and an earlier grant that was cut short is finished first, so that no tag is ever left out.
 pub(crate) async fn create(
     session: &Session,
     path: &Path,
@@ -61,11 +62,31 @@ pub(crate) async fn create(
     let mut wallet = wallet(path)?;
     let grantee_key = session.identity_key(wish.to).await?;
     let terms = terms(wish, grantee_key, now())?;
-    let (tx, file) = wallet.grant(session.chain(), terms, &mut rng()?)?;
+    if let Some(pending) = &wallet.pending {
+        let file = path.with_extension(format!("{}.grant", pending.file.index));
+        finish(session, path, &mut wallet, &file).await?;
+        tracing::warn!(file = %file.display(), "a grant that was cut short is final now");
+    }
+    wallet.grant(session.chain(), terms, &mut rng()?)?;
     store(path, &wallet)?;
-    let committed = session.submit(&tx).await?;
-    store(out, &file)?;
-    Ok((file.index, committed))
+    finish(session, path, &mut wallet, out).await
+}
+
+/// Sees the pending grant of a wallet final, and writes the grantee's file.
+async fn finish(
+    session: &Session,
+    path: &Path,
+    wallet: &mut Wallet,
+    out: &Path,
+) -> Result<(u16, Committed), Failure> {
+    let lost = || Failure::new(Code::Internal, "the wallet has no pending grant");
+    let pending = wallet.pending.as_ref().ok_or_else(lost)?;
+    let committed = session.submit(&pending.tx).await?;
+    store(out, &pending.file)?;
+    let index = pending.file.index;
+    let _ = wallet.settled(index);
+    store(path, wallet)?;
+    Ok((index, committed))
 }
 
 /// Withdraws the grant at `index`.

@@ -8,10 +8,10 @@ use rand::rngs::StdRng;
 use salus_client::drive::entropy;
 use salus_crypto::sign::{PublicKey, SigningKey};
 use salus_link::{Caller, ClientTls, Consortium, Credential, LinkError};
-use salus_proof::TrustPolicy;
+use salus_proof::{Proven, TrustPolicy};
 use salus_wire::ids::{ChainId, MemberIndex, PartyId};
 use salus_wire::rpc::Committed;
-use salus_wire::{Code, Outcome, StateKey, StateValue, Tx};
+use salus_wire::{Code, StateKey, StateValue, Tx};
 use std::path::Path;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -66,25 +66,23 @@ impl Session {
         signing_key(&self.layout.member(self.home.get()).key("registrar.key"))
     }
 
-    /// Orders a transaction and sees that it took effect.
+    /// Orders a transaction and sees proven that it took effect.
     pub(crate) async fn submit(&self, tx: &Tx) -> Result<Committed, Failure> {
         let started = Instant::now();
-        let committed = self.client.submit(tx, self.home).await?;
+        let committed = self.client.settle(tx, self.home, &self.policy()?).await?;
         if let Ok(mut finality) = self.finality.lock() {
             finality.push(started.elapsed());
         }
-        match committed.outcome {
-            Outcome::Applied => Ok(committed),
-            Outcome::Refused(code) => Err(Failure::new(code, "the ledger refused the transaction")),
-        }
+        Ok(committed)
     }
 
-    /// The registered key of a party.
+    /// The registered key of a party, as a proof shows it: a grant to a key that one member made up
+    /// would be a grant to that member.
     pub(crate) async fn identity_key(&self, party: PartyId) -> Result<PublicKey, Failure> {
         let key = StateKey::Identity(party);
-        let values = self.client.values(vec![key], self.home).await?;
-        match values.values.first() {
-            Some(Some(StateValue::Identity(record))) => Ok(record.key),
+        let state = self.client.proven(vec![key], self.home, &self.policy()?).await?;
+        match state.get(&key) {
+            Proven::Present(StateValue::Identity(record)) => Ok(record.key),
             _ => Err(Failure::new(Code::NotFound, "no such party is registered")),
         }
     }

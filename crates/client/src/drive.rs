@@ -3,18 +3,19 @@
 //! make.
 
 use crate::ask::{Answer, Ask, Silence, Told, What};
-use crate::error::ClientError;
+use crate::error::{ClientError, Fault};
 use crate::grant::GrantFile;
 use crate::listing::{AccessList, Lister};
 use crate::read::{ReadPlan, ReadResult, Reader};
+use crate::settle::{self, Finding};
 use futures::StreamExt;
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, Either, select};
 use futures::stream::FuturesUnordered;
 use rand::SeedableRng;
 use rand::rngs::{StdRng, SysRng};
 use salus_crypto::chain::ChainSeed;
 use salus_link::Caller;
-use salus_proof::TrustPolicy;
+use salus_proof::{ProvenState, TrustPolicy, state};
 use salus_wire::ids::{AccessTag, MemberIndex, TimeMs};
 use salus_wire::rpc::{Committed, FinalBlock, Request, Response, Status, Values};
 use salus_wire::{Code, Height, List, StateKey, StateProof, Tx};
@@ -25,6 +26,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 const SUBMIT_WITHIN: Duration = Duration::from_secs(30);
 /// For anything else. A custodian or store slower than this counts as silent.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+/// For a member to settle a transaction before another is asked beside it.
+const HEDGE_AFTER: Duration = Duration::from_secs(2);
 /// Tags of a lane asked for at once.
 const TAGS_AT_ONCE: usize = 64;
 /// Times a busy member is asked again.
@@ -103,9 +106,117 @@ impl Consortium {
         Self { ground, members }
     }
 
-    /// Orders a transaction, asking `home` first and the others when it cannot be reached. Every
-    /// transaction names a key that only one may write, so asking twice cannot order it twice; if
-    /// an answer was lost, "already exists" from the next member means that ours is the one.
+    /// Has a transaction ordered and returns once a proof under the consortium's certificate shows
+    /// that it took effect, whatever any member says. Asks `home` first, then the others in turn.
+    /// Every transaction names a key that only one may write, so asking twice cannot order it twice.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`] when its place is proven to be another's, or when more members
+    /// refuse it than can lie; [`ClientError::Unproven`] with what each member did when no proof
+    /// came: it may be final or become so, and asking again is safe.
+    pub async fn settle(
+        &self,
+        tx: &Tx,
+        home: MemberIndex,
+        policy: &TrustPolicy,
+    ) -> Result<Committed, ClientError> {
+        let mut faults: Vec<Fault> = Vec::new();
+        let mut turns = self.in_turn(home);
+        let mut asked = FuturesUnordered::new();
+        loop {
+            // The next is asked when those before have answered, or are slow to.
+            let more = turns.next().map(|to| asked.push(self.settled_by(tx, to, policy))).is_some();
+            let answer = if more {
+                match select(asked.next(), self.ground.sleep(HEDGE_AFTER)).await {
+                    Either::Left((answer, _)) => answer,
+                    Either::Right(_) => continue,
+                }
+            } else {
+                asked.next().await
+            };
+            match answer {
+                Some(Ok(Finding::Final(at))) => {
+                    return Ok(Committed { at, outcome: salus_wire::Outcome::Applied });
+                }
+                Some(Ok(_)) => return Err(ClientError::Refused { code: Code::AlreadyExists }),
+                Some(Err(fault)) => faults.push(fault),
+                None => break,
+            }
+            if let Some(code) = self.agreed(&faults) {
+                return Err(ClientError::Refused { code });
+            }
+        }
+        let unreachable = faults.iter().all(|fault| fault.code == Code::Unreachable);
+        Err(if unreachable { ClientError::Unreachable } else { ClientError::Unproven { faults } })
+    }
+
+    /// Has one member order a transaction; what a proof says of it then, unless it is nothing.
+    async fn settled_by(&self, tx: &Tx, to: MemberIndex, policy: &TrustPolicy) -> Result<Finding, Fault> {
+        let key = settle::target(&tx.body);
+        let said = self.answer(to, What::Submit(Box::new(tx.clone()))).await;
+        let denied = match &said {
+            Ok(Answer::Committed(Committed { outcome: salus_wire::Outcome::Refused(code), .. })) => {
+                Some(*code)
+            }
+            Err(Silence::Refused(refusal)) => Some(refusal.code),
+            _ => None,
+        };
+        let claims = matches!(said, Ok(Answer::Committed(_))) || denied.is_some_and(is_ours_already);
+        if claims && let Ok(state) = self.proven(vec![key], to, policy).await {
+            match settle::judge(tx, state.get(&key)) {
+                Finding::Open => {}
+                decisive => return Ok(decisive),
+            }
+        }
+        let code = denied.unwrap_or(if claims { Code::ProofInvalid } else { Code::Unreachable });
+        Err(Fault { member: to, code, detail: "settling".to_owned() })
+    }
+
+    /// Entries and absences under a certified header, from the first member whose proof verifies.
+    ///
+    /// # Errors
+    /// [`ClientError::Unproven`] or [`ClientError::Unreachable`].
+    pub async fn proven(
+        &self,
+        keys: Vec<StateKey>,
+        home: MemberIndex,
+        policy: &TrustPolicy,
+    ) -> Result<ProvenState, ClientError> {
+        let mut faults: Vec<Fault> = Vec::new();
+        for to in self.in_turn(home) {
+            match self.answer(to, What::Prove(keys.clone())).await {
+                Ok(Answer::Proof(proof)) => match state::verify(policy, &proof) {
+                    Ok(state) => return Ok(state),
+                    Err(_) => faults.push(Fault {
+                        member: to,
+                        code: Code::ProofInvalid,
+                        detail: "proving".to_owned(),
+                    }),
+                },
+                Ok(_) | Err(_) => {}
+            }
+        }
+        Err(if faults.is_empty() { ClientError::Unreachable } else { ClientError::Unproven { faults } })
+    }
+
+    /// The reason that more members than can lie refuse for, when it is the caller's doing.
+    fn agreed(&self, faults: &[Fault]) -> Option<Code> {
+        let liars = usize::from(self.members.saturating_sub(1) / 3);
+        let last = faults.last()?.code;
+        let same = faults.iter().filter(|fault| fault.code == last).count();
+        // That the place is taken, or the entry ended, shows in the proof, or it is not so.
+        let decisive = last.blame() == salus_wire::Blame::Caller && !is_ours_already(last);
+        (decisive && same > liars).then_some(last)
+    }
+
+    /// Every member, `home` first.
+    fn in_turn(&self, home: MemberIndex) -> impl Iterator<Item = MemberIndex> + use<> {
+        let members = self.members;
+        (0..members).map(move |turn| MemberIndex::new(home.get().wrapping_add(turn) % members))
+    }
+
+    /// Orders a transaction, asking `home` first and the others when it cannot be reached. What it
+    /// returns is one member's word; who acts on it calls [`Self::settle`].
     pub async fn submit(&self, tx: &Tx, home: MemberIndex) -> Result<Committed, ClientError> {
         let mut lost = false;
         for turn in 0..self.members {

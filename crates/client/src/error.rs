@@ -54,6 +54,9 @@ pub enum ClientError {
     /// No member could be reached.
     #[error("no member could be reached")]
     Unreachable,
+    /// An earlier grant of the wallet is not known to be final.
+    #[error("an earlier grant of this wallet is not known to be final")]
+    GrantPending,
     /// A chain of tags has no tag left.
     #[error("the chain has no tag left")]
     ChainUsedUp,
@@ -68,12 +71,14 @@ impl ClientError {
     pub fn code(&self) -> Code {
         match self {
             Self::Refused { code } => *code,
-            Self::TooFewShares { faults, .. } => common_reason(faults).unwrap_or(Code::TooFewShares),
+            Self::TooFewShares { needed, faults, .. } => {
+                common_reason(*needed, faults).unwrap_or(Code::TooFewShares)
+            }
             Self::TooFewFragments { .. } => Code::TooFewFragments,
             Self::Writer { .. } => Code::WriterFault,
             Self::Unproven { .. } => Code::ProofInvalid,
             Self::Unreachable => Code::Unreachable,
-            Self::ChainUsedUp | Self::BeyondGrant => Code::Usage,
+            Self::ChainUsedUp | Self::BeyondGrant | Self::GrantPending => Code::Usage,
         }
     }
 
@@ -89,13 +94,14 @@ impl ClientError {
     }
 }
 
-/// The reason that a majority of the refusing custodians gives, when it is the caller's doing.
-fn common_reason(faults: &[Fault]) -> Option<Code> {
+/// The reason that more custodians give than can lie, when it is the caller's doing.
+fn common_reason(needed: usize, faults: &[Fault]) -> Option<Code> {
     let mut codes: Vec<Code> = faults.iter().map(|fault| fault.code).collect();
     codes.sort_unstable();
     let most = codes.chunk_by(|a, b| a == b).max_by_key(|run| run.len())?;
     let code = *most.first()?;
-    (most.len() * 2 > faults.len() && code.blame() == salus_wire::Blame::Caller).then_some(code)
+    // t = 2f + 1
+    (most.len() > needed / 2 && code.blame() == salus_wire::Blame::Caller).then_some(code)
 }
 
 #[cfg(test)]
@@ -108,13 +114,14 @@ mod tests {
     }
 
     #[test]
-    fn the_reason_most_custodians_give_is_the_reason_shown() {
+    fn the_reason_that_more_custodians_give_than_can_lie_is_the_reason_shown() {
         let of = |codes: &[Code]| {
             ClientError::TooFewShares { released: 0, needed: 3, faults: faults(codes) }.code()
         };
         assert_eq!(of(&[Code::GrantRevoked, Code::GrantRevoked, Code::Unreachable]), Code::GrantRevoked);
         assert_eq!(of(&[Code::Unreachable, Code::Unreachable]), Code::TooFewShares);
         assert_eq!(of(&[Code::GrantRevoked, Code::NoGrant]), Code::TooFewShares);
+        assert_eq!(of(&[Code::GrantRevoked]), Code::TooFewShares);
         assert_eq!(of(&[]), Code::TooFewShares);
     }
 }

@@ -28,6 +28,18 @@ pub struct Wallet {
     pub seed: ShareBytes,
     /// The one-time keys of the grants made so far, in order; index 1 is the first.
     pub one_time: Vec<ShareBytes>,
+    /// The last grant, until it is proven final. No other is made before: a tag that is never taken
+    /// would make every later grant of the chain useless.
+    pub pending: Option<Pending>,
+}
+
+/// A grant that was made and is not yet known to be final.
+#[derive(BorshSerialize, BorshDeserialize)]
+pub struct Pending {
+    /// What commits it.
+    pub tx: Tx,
+    /// What its grantee is to be given then.
+    pub file: GrantFile,
 }
 
 /// What a grantee needs to read under one grant. Secret: whoever holds it and the grantee's key
@@ -65,7 +77,7 @@ pub struct GrantTerms {
 impl Wallet {
     /// A new chain with `writer`.
     pub fn generate(writer: PartyId, rng: &mut impl CryptoRng) -> Self {
-        Self { writer, seed: ShareBytes(Secret::random(rng)), one_time: Vec::new() }
+        Self { writer, seed: ShareBytes(Secret::random(rng)), one_time: Vec::new(), pending: None }
     }
 
     /// The chain's seed, to list it.
@@ -74,14 +86,20 @@ impl Wallet {
         ChainSeed::new(copy(&self.seed))
     }
 
-    /// Makes the next grant: the transaction that commits it, and the grantee's file. The wallet
-    /// remembers its one-time key and must be stored before the transaction is submitted.
+    /// Makes the next grant, which is then [`Wallet::pending`]: the wallet must be stored, then its
+    /// transaction settled, then [`Wallet::settled`] called and the wallet stored again.
+    ///
+    /// # Errors
+    /// [`ClientError::GrantPending`] while an earlier one is; [`ClientError::ChainUsedUp`].
     pub fn grant(
         &mut self,
         chain: ChainId,
         terms: GrantTerms,
         rng: &mut impl CryptoRng,
-    ) -> Result<(Tx, GrantFile), ClientError> {
+    ) -> Result<&Pending, ClientError> {
+        if self.pending.is_some() {
+            return Err(ClientError::GrantPending);
+        }
         let index = u16::try_from(self.one_time.len()).ok().and_then(|made| made.checked_add(1));
         let index = index.filter(|index| *index <= GRANTS_MAX).ok_or(ClientError::ChainUsedUp)?;
         let seed = self.chain();
@@ -99,7 +117,12 @@ impl Wallet {
             lane: ShareBytes(lane.to_secret()),
             grant,
         };
-        Ok((tx, file))
+        Ok(self.pending.insert(Pending { tx, file }))
+    }
+
+    /// The grant at `index` is proven final; gives the grantee's file if it was pending.
+    pub fn settled(&mut self, index: u16) -> Option<GrantFile> {
+        self.pending.take_if(|pending| pending.file.index == index).map(|pending| pending.file)
     }
 
     /// The transaction that revokes the grant at `index`, or `None` when there is no such grant.

@@ -15,10 +15,11 @@ pub mod read;
 mod read_keys;
 mod read_segments;
 pub mod receipt;
+mod settle;
 
 pub use ask::{Ask, Told};
 pub use drive::Consortium;
 pub use error::{ClientError, Fault};
-pub use grant::{GrantFile, Wallet};
+pub use grant::{GrantFile, Pending, Wallet};
 pub use read::{ReadPlan, ReadResult, Reader};
 pub use read_segments::{Evidence, SegmentEvidence};

@@ -106,6 +106,8 @@ pub struct Reader {
     asked: BTreeMap<AskId, MemberIndex>,
     next_ask: u64,
     faults: Vec<Fault>,
+    /// Why members refuse the access at the present tag.
+    denials: Vec<Code>,
     access: Option<(AccessTag, u16, Committed)>,
     /// Members not yet asked in a phase that asks one at a time.
     turn: u16,
@@ -128,6 +130,7 @@ impl Reader {
             asked: BTreeMap::new(),
             next_ask: 0,
             faults: Vec::new(),
+            denials: Vec::new(),
             access: None,
             turn: 0,
         };
@@ -168,24 +171,34 @@ impl Reader {
             Ok(Answer::Committed(committed)) if committed.outcome == Outcome::Applied => {
                 self.access_final(committed)
             }
-            Ok(Answer::Committed(Committed { outcome: Outcome::Refused(code), .. })) => self.retag(code, rng),
-            Err(Silence::Refused(refusal)) if refusal.code == Code::AlreadyExists => {
-                self.retag(refusal.code, rng)
+            Ok(Answer::Committed(Committed { outcome: Outcome::Refused(code), .. })) => {
+                self.denied(told.from, code, rng)
             }
             Err(Silence::Refused(refusal)) if refusal.retry_after_ms == 0 && !passing(refusal.code) => {
-                self.fail(ClientError::Refused { code: refusal.code })
+                self.denied(told.from, refusal.code, rng)
             }
             _ => self.next_member(Self::ask_submit),
         }
     }
 
+    /// A member refuses the access. It may lie: it is so once more members say so than can.
+    fn denied(&mut self, from: MemberIndex, code: Code, rng: &mut impl CryptoRng) -> Vec<Ask> {
+        self.denials.push(code);
+        let same = self.denials.iter().filter(|denial| **denial == code).count();
+        if same <= usize::from(self.plan.faults.tolerated()) {
+            return self.next_member(Self::ask_submit);
+        }
+        self.denials.clear();
+        // The next tag is asked for where an answer came from.
+        self.plan.home = from;
+        self.turn = 0;
+        if code == Code::AlreadyExists { self.retag(rng) } else { self.fail(ClientError::Refused { code }) }
+    }
+
     /// Another access took the tag: first in ledger order wins, the loser takes the next.
-    fn retag(&mut self, code: Code, rng: &mut impl CryptoRng) -> Vec<Ask> {
+    fn retag(&mut self, rng: &mut impl CryptoRng) -> Vec<Ask> {
         let Phase::Intending(pending) = &self.phase else { return Vec::new() };
         let (index, attempts) = (pending.index.saturating_add(1), pending.attempts.saturating_add(1));
-        if code != Code::AlreadyExists {
-            return self.fail(ClientError::Refused { code });
-        }
         if attempts >= TAG_ATTEMPTS_MAX {
             return self.fail(ClientError::ChainUsedUp);
         }

@@ -252,9 +252,7 @@ impl Machine {
     fn settled(&mut self, number: BatchNumber, result: Result<(), Code>, now: TimeMs) {
         let Some(batch) = self.under_way.iter_mut().find(|batch| batch.number == number) else { return };
         batch.anchor = match result {
-            // Only this gateway's key writes its batch numbers, and a number is used for one batch:
-            // the entry that exists already is this one, of which the answer was lost.
-            Ok(()) | Err(Code::AlreadyExists) => Anchoring::Final,
+            Ok(()) => Anchoring::Final,
             Err(_) => Anchoring::RetryAt(now.plus_ms(RETRY_MS)),
         };
     }

@@ -11,11 +11,12 @@ use rand::rngs::{StdRng, SysRng};
 use salus_client::Consortium;
 use salus_crypto::chain::ChainAnchor;
 use salus_link::Caller;
+use salus_proof::TrustPolicy;
 use salus_store::queue::{Queue, QueueError, Reader, Row, RowNumber};
 use salus_wire::ids::{BatchNumber, MemberIndex, PartyId};
 use salus_wire::rpc::{Put, Request, Response};
 use salus_wire::tx::Held;
-use salus_wire::{Code, Outcome, StateKey, Tx};
+use salus_wire::{Code, StateKey, Tx};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -42,6 +43,7 @@ pub(crate) struct Pipeline {
     pub(crate) queue: Queue,
     pub(crate) caller: Caller,
     pub(crate) consortium: Consortium,
+    pub(crate) policy: TrustPolicy,
     pub(crate) deliveries: Deliveries,
     pub(crate) stragglers: Stragglers,
     pub(crate) clock: Clock,
@@ -56,6 +58,7 @@ struct Hands {
     queue: Queue,
     caller: Caller,
     consortium: Consortium,
+    policy: Arc<TrustPolicy>,
     stragglers: Stragglers,
     /// Whether the ledger was asked which batch numbers it has.
     asked: Arc<AtomicBool>,
@@ -71,8 +74,18 @@ pub(crate) async fn run(
     mut turns: mpsc::Receiver<ChainAnchor>,
 ) -> Result<(), GatewayError> {
     let mut rng = StdRng::try_from_rng(&mut SysRng).map_err(|_| GatewayError::Entropy)?;
-    let Pipeline { mut machine, party, home, queue, caller, consortium, deliveries, stragglers, clock } =
-        pipeline;
+    let Pipeline {
+        mut machine,
+        party,
+        home,
+        queue,
+        caller,
+        consortium,
+        policy,
+        deliveries,
+        stragglers,
+        clock,
+    } = pipeline;
     let (told, mut inbox) = mpsc::channel(TOLD_MAX);
     let (feed, mut rows) = mpsc::channel(1);
     let mut tasks = JoinSet::new();
@@ -83,7 +96,8 @@ pub(crate) async fn run(
     let mut reading = JoinSet::new();
     reading.spawn(read(reader, feed));
     let asked = Arc::default();
-    let hands = Hands { told, party, home, queue, caller, consortium, stragglers, asked };
+    let policy = Arc::new(policy);
+    let hands = Hands { told, party, home, queue, caller, consortium, policy, stragglers, asked };
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
@@ -94,7 +108,7 @@ pub(crate) async fn run(
             _ = ticks.tick() => Input::Tick,
             Some(ended) = reading.join_next() => return ended.map_err(|_| GatewayError::Lost)?,
         };
-        if let Input::Settled { batch, result: Ok(()) | Err(Code::AlreadyExists) } = &input {
+        if let Input::Settled { batch, result: Ok(()) } = &input {
             hands.stragglers.is_final(*batch, clock());
         }
         // Sealing is milliseconds of work.
@@ -222,13 +236,9 @@ impl Hands {
     }
 
     async fn anchor(&self, batch: BatchNumber, tx: &Tx) {
-        let result = match self.consortium.submit(tx, self.home).await {
-            Ok(committed) => match committed.outcome {
-                Outcome::Applied => Ok(()),
-                Outcome::Refused(code) => Err(code),
-            },
-            Err(error) => Err(error.code()),
-        };
+        // Rows are forgotten on the strength of this, so one member's word is not enough.
+        let settled = self.consortium.settle(tx, self.home, &self.policy).await;
+        let result = settled.map(drop).map_err(|error| error.code());
         if let Err(code) = &result {
             tracing::warn!(%code, %batch, "an anchor is not final yet");
         }

@@ -175,6 +175,7 @@ fn inner(config: &GatewayConfig, loaded: Loaded, queue: queue::Queue) -> Result<
         queue,
         caller: caller.clone(),
         consortium: client.clone(),
+        policy: policy.clone(),
         deliveries: Deliveries::open(config.deposits_folder(), machine_key, &indices)?,
         stragglers: Stragglers::new(&indices),
         clock: now,

@@ -4,13 +4,23 @@
 #![forbid(unsafe_code)]
 
 #[cfg(test)]
+#[path = "../../client/tests/roads/world/certificate.rs"]
+mod certificate;
+#[cfg(test)]
+#[path = "../../client/tests/roads/world/trie.rs"]
+mod trie;
+
+#[cfg(test)]
 mod tests {
+    use crate::certificate::certificate;
+    use crate::trie::Trie;
     use rand::SeedableRng;
     use rand::rngs::StdRng;
     use salus_clinical::{Decimal, Reading, Value, frame, kind, segment};
     use salus_crypto::Secret;
     use salus_crypto::at_rest::MachineKey;
     use salus_crypto::chain::ChainSeed;
+    use salus_crypto::digest::Digest;
     use salus_crypto::kem::KemSecretKey;
     use salus_crypto::sign::SigningKey;
     use salus_fragment::{
@@ -27,14 +37,14 @@ mod tests {
     use salus_wire::manifest::held_message;
     use salus_wire::release::{Deposit, EpochShare, EpochShares, envelope_info};
     use salus_wire::rpc::{Committed, Put, PutSegment, Refusal, Request, Response, Values};
-    use salus_wire::state::{AnchorRecord, IdentityRecord, Standing, Tip};
+    use salus_wire::state::{AnchorRecord, CertifiedChain, IdentityRecord, Standing, Tip};
     use salus_wire::tx::{Assignment, Enrolment, Held, PartyKind, enrolment_commitment};
     use salus_wire::{
-        BatchNumber, Blob, Code, DeviceId, FragmentIndex, Genesis, GrantTag, List, MemberIndex, Outcome,
-        PartyId, SegmentIndex, Sequence, StateKey, StateValue, TimeMs, TimeSpan, Tx, TxBody, decode, encode,
-        namespaces,
+        BatchNumber, Blob, Code, DeviceId, FragmentIndex, Genesis, GrantTag, Header, List, MemberIndex,
+        Outcome, PartyId, SegmentIndex, Sequence, StateKey, StateProof, StateValue, TimeMs, TimeSpan, Tx,
+        TxBody, View, decode, encode, namespaces,
     };
-    use std::collections::{BTreeMap, BTreeSet, HashMap};
+    use std::collections::{BTreeMap, BTreeSet};
     use std::net::SocketAddr;
     use std::path::Path;
     use std::sync::{Arc, Mutex};
@@ -60,7 +70,7 @@ mod tests {
     /// What the members hold between them.
     #[derive(Default)]
     struct Ledger {
-        state: HashMap<StateKey, StateValue>,
+        state: BTreeMap<StateKey, StateValue>,
         anchored: BTreeMap<BatchNumber, salus_crypto::digest::Digest>,
         stored: BTreeMap<MemberIndex, Vec<(BatchNumber, PutSegment)>>,
         shares: BTreeMap<MemberIndex, Vec<EpochShare>>,
@@ -136,10 +146,35 @@ mod tests {
                     Response::Values(Values { at: self.tip(), values: List::new(values).unwrap() })
                 }
                 Request::Submit(tx) => self.submit(&tx),
+                Request::Prove(keys) => Response::Proof(Box::new(self.prove(&keys))),
                 Request::Put(put) => self.put(me, *put),
                 Request::Deposit(deposit) => self.deposit(me, &deposit),
                 _ => Response::Refused(Refusal::bare(Code::NotReady)),
             }
+        }
+
+        /// Under a header that three members sign.
+        fn prove(&self, keys: &[StateKey]) -> StateProof {
+            let state = &self.ledger.lock().unwrap().state;
+            let trie = Trie::of(state);
+            let items = keys.iter().map(|key| trie.prove(*key, state.get(key).cloned())).collect();
+            let head = Header {
+                chain: self.consortium.chain(),
+                height: self.tip().height,
+                view: View::new(1),
+                parent_view: View::new(0),
+                parent: Digest::ZERO,
+                proposer: MemberIndex::new(0),
+                time: self.now,
+                transactions: Digest::ZERO,
+                receipts: Digest::ZERO,
+                state: trie.root(),
+            };
+            let consensus: Vec<_> = (10..14).map(|n| SigningKey::from_seed(secret(n))).collect();
+            let signed = certificate(&head, self.consortium.faults(), &consensus);
+            let headers = List::new(vec![head]).unwrap();
+            let chain = CertifiedChain { headers, certificate: Blob::new(signed).unwrap() };
+            StateProof { chain, items: List::new(items).unwrap() }
         }
 
         fn tip(&self) -> Tip {

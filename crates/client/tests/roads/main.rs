@@ -10,5 +10,6 @@ mod listing;
 mod order;
 mod proofs;
 mod reading;
+mod settling;
 mod stores;
 mod world;

@@ -99,10 +99,23 @@ fn a_refusal_that_is_the_callers_fault_ends_the_read() {
     let plan = world.plan(&written.file);
     let refused = Silence::Refused(Refusal::bare(Code::TooLarge));
     let result = read(&mut world, plan, |_, reply| match reply {
-        Ok(Answer::Committed(_)) => Err(refused.clone()),
+        Ok(Answer::Committed(_)) | Err(Silence::Refused(_)) => Err(refused.clone()),
         reply => reply,
     });
     assert!(matches!(result, Err(ClientError::Refused { code: Code::TooLarge })));
+}
+
+#[test]
+fn one_member_that_refuses_is_not_believed() {
+    for code in [Code::TooLarge, Code::GrantRevoked, Code::AlreadyExists] {
+        let (mut world, written) = World::written(4);
+        let plan = world.plan(&written.file);
+        let result = read(&mut world, plan, |from, reply| match reply {
+            Ok(Answer::Committed(_)) if from.get() == 0 => Err(Silence::Refused(Refusal::bare(code))),
+            reply => reply,
+        });
+        assert_whole(&result.expect("three are honest"), &written.leaves);
+    }
 }
 
 #[test]

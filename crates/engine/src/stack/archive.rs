@@ -104,12 +104,17 @@ pub(super) async fn open<E: Runtime, W: Wiring>(
         files(&format!("{prefix}finalizations"), cache.clone(), Scheme::certificate_codec_config_unbounded()),
     );
     let finalizations = finalizations.await.map_err(|error| EngineError::Archive(error.into()))?;
-    let blocks = Blocks::<E>::init(context.child("blocks"), files(&format!("{prefix}blocks"), cache.clone(), ()));
+    let blocks =
+        Blocks::<E>::init(context.child("blocks"), files(&format!("{prefix}blocks"), cache.clone(), ()));
     let blocks = blocks.await.map_err(|error| EngineError::Archive(error.into()))?;
     let anchor = Digested::precomputed(genesis.clone(), genesis.digest());
-    let (actor, mailbox, _) =
-        Marshal::<E>::init(context.child("archive"), finalizations, blocks, config(member, &prefix, anchor, cache))
-            .await;
+    let (actor, mailbox, _) = Marshal::<E>::init(
+        context.child("archive"),
+        finalizations,
+        blocks,
+        config(member, &prefix, anchor, cache),
+    )
+    .await;
     let resolver =
         resolver::init(context.child("resolver"), resolver_config::<W>(me.clone(), &peers, guard), backfill);
     let (broadcast, buffer) =

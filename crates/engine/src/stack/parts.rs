@@ -85,7 +85,19 @@ async fn open<E: Runtime, W: Wiring, T: StateTree>(
     let (archive, archiving) = archive::open(runtime, member, genesis.clone(), wired, reporter).await?;
     let judge = recovery::recover(&member.genesis, tree, &genesis, &archive).await?;
     let votes = (votes, certificates, resolver);
-    Ok(Opened { prefix, votes, transactions, guard, network, archive, archiving, finals, tip, genesis, judge })
+    Ok(Opened {
+        prefix,
+        votes,
+        transactions,
+        guard,
+        network,
+        archive,
+        archiving,
+        finals,
+        tip,
+        genesis,
+        judge,
+    })
 }
 
 fn begin<E: Runtime, W: Wiring, T: StateTree + 'static>(
@@ -94,8 +106,19 @@ fn begin<E: Runtime, W: Wiring, T: StateTree + 'static>(
     opened: Opened<W, T>,
     member: Member,
 ) -> (Handle, Parts) {
-    let Opened { prefix, votes, transactions, guard, network, archive, archiving, finals, tip, genesis, judge } =
-        opened;
+    let Opened {
+        prefix,
+        votes,
+        transactions,
+        guard,
+        network,
+        archive,
+        archiving,
+        finals,
+        tip,
+        genesis,
+        judge,
+    } = opened;
     let (head_in, head) = watch::channel(judge.head());
     let (waiting_in, waiting) = watch::channel((0, 0));
     let (applied, _) = broadcast::channel(desk::FOLLOW_MAX);

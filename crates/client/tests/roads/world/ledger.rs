@@ -1,5 +1,6 @@
 //! The consortium's one ledger: blocks, their state, and certificates by a quorum of members.
 
+use super::certificate::certificate;
 use super::trie::Trie;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -12,7 +13,7 @@ use salus_wire::genesis::Faults;
 use salus_wire::state::{CertifiedChain, Tip};
 use salus_wire::{
     Blob, ChainId, Code, Genesis, GenesisMember, Header, Height, List, MemberIndex, Outcome, StateKey,
-    StateProof, StateValue, TimeMs, Tx, View, encode, namespaces,
+    StateProof, StateValue, TimeMs, Tx, View,
 };
 use std::collections::BTreeMap;
 
@@ -114,7 +115,8 @@ impl Ledger {
         let trie = Trie::of(&self.entries);
         let items = keys.iter().map(|key| trie.prove(*key, self.entries.get(key).cloned())).collect();
         let headers = List::new(vec![self.head.clone()]).expect("one header");
-        let certificate = Blob::new(self.certificate()).expect("few members");
+        let certificate =
+            Blob::new(certificate(&self.head, self.faults, &self.consensus)).expect("few members");
         StateProof {
             chain: CertifiedChain { headers, certificate },
             items: List::new(items).expect("few keys"),
@@ -129,31 +131,6 @@ impl Ledger {
     fn read_set(&self, txs: &[Tx]) -> ReadSet {
         let keys = txs.iter().flat_map(|tx| reads(&tx.body, self.faults));
         keys.map(|key| (key, self.entries.get(&key).cloned())).collect()
-    }
-
-    /// `spec/certificate.md`, by the quorum whose keys come first.
-    fn certificate(&self) -> Vec<u8> {
-        let mut proposal = varint(0);
-        proposal.extend(varint(self.head.view.get()));
-        proposal.extend(varint(self.head.parent_view.get()));
-        proposal.extend(self.head.digest().as_bytes());
-        let namespace =
-            [namespaces::FINALITY.as_str().as_bytes(), self.chain.0.as_bytes(), b"_FINALIZE"].concat();
-        let message =
-            [varint(namespace.len().try_into().expect("short")), namespace, proposal.clone()].concat();
-        let mut keys: Vec<&SigningKey> = self.consensus.iter().collect();
-        keys.sort_by_key(|key| key.public_key());
-        let quorum = self.faults.quorum();
-        let bitmap = (1_u64 << quorum) - 1;
-        let bytes = usize::from(self.faults.members()).div_ceil(8);
-        let mut certificate = proposal;
-        certificate.extend(u64::from(self.faults.members()).to_be_bytes());
-        certificate.extend(&bitmap.to_le_bytes()[..bytes]);
-        certificate.extend(varint(u64::from(quorum)));
-        for key in keys.into_iter().take(usize::from(quorum)) {
-            certificate.extend(key.sign_raw(&message).as_bytes());
-        }
-        certificate
     }
 }
 
@@ -170,12 +147,4 @@ fn first(chain: ChainId, state: Digest) -> Header {
         receipts: Digest::ZERO,
         state,
     }
-}
-
-fn varint(value: u64) -> Vec<u8> {
-    if value < 0x80 {
-        return encode(&u8::try_from(value).expect("small"));
-    }
-    let low = u8::try_from(value % 0x80).expect("small") | 0x80;
-    [vec![low], varint(value / 0x80)].concat()
 }

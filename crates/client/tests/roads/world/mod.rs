@@ -1,5 +1,6 @@
 //! A consortium in memory: one honest answer to every question, and all that it takes to ask.
 
+mod certificate;
 mod ledger;
 mod members;
 mod people;
@@ -9,7 +10,7 @@ mod writer;
 
 pub(crate) use ledger::Ledger;
 pub(crate) use members::{Custodian, Store};
-pub(crate) use people::{READER, WRITER, span};
+pub(crate) use people::{READER, WRITER, span, terms};
 pub(crate) use runner::{Reply, list, read, read_in_order};
 pub(crate) use writer::{heart_rate, waveform};
 

@@ -33,7 +33,7 @@ pub(crate) fn span(from: u64, until: u64) -> TimeSpan {
 }
 
 /// Ten days of everything, for treatment, to the reader.
-pub(super) fn terms() -> GrantTerms {
+pub(crate) fn terms() -> GrantTerms {
     GrantTerms {
         grantee: READER,
         grantee_key: person(0).public_key(),
@@ -61,9 +61,10 @@ impl World {
     /// Commits a grant; gives its place on the chain and its file.
     pub(crate) fn grant(&mut self, terms: GrantTerms) -> (u16, GrantFile) {
         let mut rng = StdRng::seed_from_u64(self.ledger.tip().height.get());
-        let (tx, file) = self.wallet.grant(self.ledger.chain, terms, &mut rng).expect("the chain is long");
+        let pending = self.wallet.grant(self.ledger.chain, terms, &mut rng).expect("the chain is long");
+        let (tx, index) = (pending.tx.clone(), pending.file.index);
         self.ledger.apply(&[tx]);
-        (file.index, file)
+        (index, self.wallet.settled(index).expect("it was pending"))
     }
 
     /// Commits another grant of everything to the reader.

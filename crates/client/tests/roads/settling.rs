@@ -1,0 +1,131 @@
+//! Whether a transaction is final, among members that lie about it.
+
+use crate::world::{World, terms};
+use futures::future::BoxFuture;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use salus_client::drive::Ground;
+use salus_client::{ClientError, Consortium};
+use salus_wire::rpc::{Committed, Refusal, Request, Response};
+use salus_wire::{Code, MemberIndex, Outcome, StateKey, TimeMs, Tx};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// How a member answers.
+#[derive(Clone, Copy, PartialEq)]
+enum Manner {
+    Honest,
+    /// Says that it is final and does nothing.
+    Promises,
+    /// Says that it exists already.
+    Exists,
+    /// Refuses it for a reason that is the caller's doing.
+    Refuses,
+    Silent,
+}
+
+struct Members {
+    world: Mutex<World>,
+    manners: Vec<Manner>,
+}
+
+impl Members {
+    fn submit(&self, tx: &Tx, manner: Manner) -> Option<Response> {
+        let mut world = self.world.lock().expect("one thread");
+        let refused = |code| Some(Response::Refused(Refusal::bare(code)));
+        match manner {
+            Manner::Honest => match world.ledger.admit(tx) {
+                Ok(()) => {
+                    let outcome = world.ledger.block(std::slice::from_ref(tx))[0];
+                    Some(Response::Committed(Committed { at: world.ledger.tip(), outcome }))
+                }
+                Err(code) => refused(code),
+            },
+            Manner::Promises => {
+                Some(Response::Committed(Committed { at: world.ledger.tip(), outcome: Outcome::Applied }))
+            }
+            Manner::Exists => refused(Code::AlreadyExists),
+            Manner::Refuses => refused(Code::BadSignature),
+            Manner::Silent => None,
+        }
+    }
+}
+
+impl Ground for Members {
+    fn members(&self) -> u16 {
+        4
+    }
+
+    fn call<'a>(
+        &'a self,
+        to: MemberIndex,
+        request: &'a Request,
+        _: Duration,
+    ) -> BoxFuture<'a, Option<Response>> {
+        let manner = self.manners[usize::from(to.get())];
+        let response = match request {
+            Request::Submit(tx) => self.submit(tx, manner),
+            Request::Prove(_) if manner == Manner::Silent => None,
+            Request::Prove(keys) => {
+                let proof = self.world.lock().expect("one thread").ledger.prove(keys);
+                Some(Response::Proof(Box::new(proof)))
+            }
+            _ => None,
+        };
+        Box::pin(std::future::ready(response))
+    }
+
+    fn sleep(&self, _: Duration) -> BoxFuture<'static, ()> {
+        Box::pin(std::future::ready(()))
+    }
+
+    fn now(&self) -> TimeMs {
+        TimeMs::default()
+    }
+
+    fn rng(&self) -> Result<StdRng, ClientError> {
+        Ok(StdRng::seed_from_u64(1))
+    }
+}
+
+/// Settles a new grant with members of these manners; whether it stands on the ledger then.
+fn settle(manners: [Manner; 4]) -> (Result<Committed, ClientError>, bool) {
+    let mut world = World::of(4);
+    let mut rng = StdRng::seed_from_u64(7);
+    let chain = world.ledger.chain;
+    let pending = world.wallet.grant(chain, terms(), &mut rng).expect("the chain is long");
+    let (tx, tag) = (pending.tx.clone(), pending.file.tag());
+    let refused = world.wallet.grant(chain, terms(), &mut rng).map(drop);
+    assert!(matches!(refused, Err(ClientError::GrantPending)), "a second grant before the first is final");
+    let policy = world.ledger.policy.clone();
+    let members = Arc::new(Members { world: Mutex::new(world), manners: manners.to_vec() });
+    let consortium = Consortium::on(Arc::clone(&members) as Arc<dyn Ground>);
+    let settled = consortium.settle(&tx, MemberIndex::new(0), &policy);
+    let settled = futures::executor::block_on(settled);
+    let stands =
+        members.world.lock().expect("one thread").ledger.values(&[StateKey::Grant(tag)])[0].is_some();
+    (settled, stands)
+}
+
+#[test]
+fn a_member_that_says_final_is_not_believed() {
+    for liar in [Manner::Promises, Manner::Exists, Manner::Refuses, Manner::Silent] {
+        let (settled, stands) = settle([liar, Manner::Honest, Manner::Honest, Manner::Honest]);
+        assert_eq!(settled.expect("three are honest").outcome, Outcome::Applied);
+        assert!(stands);
+    }
+}
+
+#[test]
+fn without_a_proof_nothing_is_final() {
+    let (settled, stands) = settle([Manner::Promises, Manner::Exists, Manner::Promises, Manner::Silent]);
+    assert!(matches!(settled, Err(ClientError::Unproven { .. })) && !stands);
+    let (settled, stands) = settle([Manner::Silent; 4]);
+    assert!(matches!(settled, Err(ClientError::Unreachable)) && !stands);
+}
+
+#[test]
+fn a_refusal_counts_when_more_say_so_than_can_lie() {
+    let (settled, _) = settle([Manner::Refuses, Manner::Silent, Manner::Refuses, Manner::Silent]);
+    assert!(matches!(settled, Err(ClientError::Refused { code: Code::BadSignature })));
+}

@@ -1,0 +1,229 @@
+//! One member: its engine and its roles on disks that outlive them, started and crashed at will.
+
+use crate::clock::{Skew, clock, sleeper};
+use crate::disk::{Disks, LogFile, Objects, Tree, lock};
+use crate::keys::{dice, signing};
+use crate::links::{Net, links};
+use crate::oracle::Seen;
+use crate::world::World;
+use commonware_runtime::deterministic::Context;
+use commonware_runtime::{Handle as Task, Spawner as _, Supervisor as _};
+use futures::future::BoxFuture;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use salus_crypto::at_rest::MachineKey;
+use salus_crypto::kem::KemSecretKey;
+use salus_crypto::secret::Secret;
+use salus_engine::{Handle, Pacing, Watch, WatchFailed, host};
+use salus_node::custodian::Custodian;
+use salus_node::deposits::Deposits;
+use salus_node::door::Door;
+use salus_node::keeper::Keeper;
+use salus_node::limits::Gates;
+use salus_node::office::{Clock, Office, Sleep, read_from};
+use salus_node::refusals::{RefusalBook, Writer};
+use salus_store::{Disk, Fragments, Journal, Shares};
+use salus_wire::{GrantTag, Height, MemberIndex};
+use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::oneshot;
+
+/// The longest that a store takes to write an object.
+const SLOWEST_WRITE: Duration = Duration::from_millis(4);
+
+/// How blocks are paced in every world.
+#[must_use]
+pub fn pacing() -> Pacing {
+    Pacing {
+        heartbeat: Duration::from_millis(500),
+        gather: Duration::from_millis(5),
+        slack: Duration::from_millis(400),
+    }
+}
+
+/// What outlives a member's crashes.
+#[derive(Default)]
+pub struct Seat {
+    /// Its disks.
+    pub disks: Disks,
+    /// Its clock.
+    pub skew: Arc<Skew>,
+    /// How often it was started.
+    pub lives: AtomicU32,
+    /// Its present life.
+    pub life: Mutex<Option<Life>>,
+    /// Everything that runs for it, this life's or the last one's.
+    root: Mutex<Option<Task<()>>>,
+}
+
+/// A member at work.
+#[derive(Clone)]
+pub struct Life {
+    /// Which.
+    pub number: u32,
+    /// What answers calls.
+    pub door: Arc<Door>,
+    /// Calls are answered under this, so that they end with the life.
+    pub calls: Arc<Context>,
+}
+
+/// Hears of revocations, has their refusal recorded, and tells the oracle.
+struct Ear {
+    world: Arc<World>,
+    member: MemberIndex,
+    context: Arc<Context>,
+    book: Arc<RefusalBook>,
+}
+
+impl Watch for Ear {
+    fn before_vote(&self, revoked: Vec<GrantTag>) -> BoxFuture<'_, Result<(), WatchFailed>> {
+        Box::pin(async move {
+            self.book.before_vote(revoked.clone()).await?;
+            self.world.see(
+                &self.context,
+                self.member,
+                Seen::MayVote { member: self.member, grants: revoked },
+            );
+            Ok(())
+        })
+    }
+}
+
+/// Starts a member. It is at work some time later.
+pub fn start(world: &Arc<World>, context: &Context, net: &Net, member: MemberIndex) {
+    let seat = world.seat(member);
+    let number = seat.lives.fetch_add(1, Ordering::Relaxed);
+    let context =
+        context.child("member").with_attribute("index", member.get()).with_attribute("life", number);
+    let (world, net) = (Arc::clone(world), net.clone());
+    let root = context.spawn(move |context| async move {
+        let ended = live(&world, context, &net, member, number).await;
+        world.ended(member, ended);
+    });
+    *lock(&seat.root) = Some(root);
+}
+
+/// Cuts a member off in the middle of whatever it does.
+pub fn crash(world: &World, member: MemberIndex, rng: &mut StdRng) {
+    let seat = world.seat(member);
+    if let Some(root) = lock(&seat.root).take() {
+        root.abort();
+    }
+    lock(&seat.life).take();
+    seat.disks.crash(rng);
+}
+
+/// Lets go of everything that belongs to a runtime.
+pub fn forget(seat: &Seat) {
+    lock(&seat.root).take();
+    lock(&seat.life).take();
+}
+
+async fn live(
+    world: &Arc<World>,
+    context: Context,
+    net: &Net,
+    member: MemberIndex,
+    number: u32,
+) -> Result<(), String> {
+    let seat = world.seat(member);
+    let keys = world.keys(member);
+    let timers = Arc::new(context.child("timers"));
+    let time = clock(Arc::clone(&timers), Arc::clone(&seat.skew));
+    let sleep = sleeper(Arc::clone(&timers));
+    let log = LogFile { log: Arc::clone(&seat.disks.refusals), ills: Arc::clone(&seat.disks.ills) };
+    let journal = Journal::on(Path::new("refusals"), Box::new(log)).map_err(|error| error.to_string())?;
+    let book = RefusalBook::over(journal, Writer::Here).map_err(|error| error.to_string())?;
+    let book = Arc::new(book);
+    let fragments =
+        Fragments::over(disk(&seat.disks, true, &sleep)).await.map_err(|error| error.to_string())?;
+    let machine = MachineKey::new(Secret::from_bytes(keys.machine));
+    let shares = Shares::over(disk(&seat.disks, false, &sleep), machine).await;
+    let shares = Arc::new(shares.map_err(|error| error.to_string())?);
+    let ear = Ear { world: Arc::clone(world), member, context: Arc::clone(&timers), book: Arc::clone(&book) };
+    let genesis = world.cast.genesis.clone();
+    let who = host::Member::new(genesis, member, &keys.consensus, pacing(), Arc::new(ear))
+        .map_err(|error| error.to_string())?;
+    let links = links(net, &context, &who.public_key()).await;
+    let runtime = context.child("engine");
+    let (_stop, stopped) = oneshot::channel();
+    let tree = Tree::open(&seat.disks);
+    let clock: Clock = Arc::clone(&time);
+    let host = host::Host { runtime, prefix: format!("m{}-", member.get()), clock: time, links, tree };
+    let open = |engine: Handle| {
+        let office = Arc::new(Office {
+            chain: world.cast.chain,
+            me: member,
+            faults: world.cast.faults,
+            service: signing(keys.service),
+            read: read_from(engine.clone()),
+            clock,
+            entropy: entropy(world.seed, member, number),
+            sleep,
+        });
+        let custodian = KemSecretKey::from_seed(Secret::from_bytes(keys.custodian));
+        let door = Arc::new(Door {
+            keeper: Keeper::new(Arc::clone(&office), fragments),
+            deposits: Deposits::new(Arc::clone(&office), custodian, Arc::clone(&shares)),
+            custodian: Custodian::new(Arc::clone(&office), shares, book),
+            gates: Gates::default(),
+            office,
+            engine: engine.clone(),
+        });
+        let height = engine.head().height;
+        world.see(&timers, member, Seen::Restarted { member, life: number, height });
+        follow(world, &context, engine, member, number);
+        let calls = Arc::new(context.child("calls"));
+        *lock(&seat.life) = Some(Life { number, door, calls });
+    };
+    let result = host::run(host, who, open, stopped).await;
+    lock(&seat.life).take();
+    result.map_err(|error| error.to_string())
+}
+
+fn disk(disks: &Disks, fragments: bool, sleep: &Sleep) -> Disk {
+    let kept = if fragments { &disks.fragments } else { &disks.shares };
+    let (kept, ills) = (Arc::clone(kept), Arc::clone(&disks.ills));
+    Disk::over(Arc::new(Objects { kept, ills, sleep: Arc::clone(sleep), slowest: SLOWEST_WRITE }))
+}
+
+fn entropy(seed: u64, member: MemberIndex, life: u32) -> salus_node::office::Entropy {
+    let purpose = 1_000_000 + u64::from(member.get()) * 10_000 + u64::from(life);
+    let rng = Mutex::new(dice(seed, purpose));
+    Arc::new(move || Some(StdRng::from_seed(lock(&rng).random())))
+}
+
+/// Tells the oracle of every block that the member applies.
+fn follow(world: &Arc<World>, context: &Context, engine: Handle, member: MemberIndex, life: u32) {
+    let mut blocks = engine.follow();
+    let world = Arc::clone(world);
+    let mut told = engine.head().height;
+    context.child("observer").spawn(move |context| async move {
+        loop {
+            match blocks.recv().await {
+                Ok(block) => {
+                    told = block.block.header.height;
+                    world.see(&context, member, Seen::Applied { member, life, block });
+                }
+                Err(RecvError::Lagged(_)) => {
+                    // What was missed is in the archive.
+                    while let Some(height) = told.next().filter(|height| *height <= engine.head().height) {
+                        let Ok(Some(block)) = engine.block(height).await else { break };
+                        told = height;
+                        world.see(&context, member, Seen::Applied { member, life, block });
+                    }
+                }
+                Err(RecvError::Closed) => return,
+            }
+        }
+    });
+}
+
+/// The height at which a member stands, if it is at work.
+#[must_use]
+pub fn height(seat: &Seat) -> Option<Height> {
+    lock(&seat.life).as_ref().map(|life| life.door.engine.head().height)
+}

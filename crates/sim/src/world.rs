@@ -1,0 +1,256 @@
+//! What is there in one world, beyond the lives of its processes.
+
+use crate::clock::age_ms;
+use crate::disk::lock;
+use crate::gateway::Edge;
+use crate::keys::{Cast, MemberKeys, Patient, dice};
+use crate::links::{FAIR, Weather};
+use crate::member::Seat;
+use crate::oracle::{Broken, Oracle, PatientNo, ReadNo, Seen, Setup, Summary};
+use crate::plan::Plan;
+use commonware_runtime::deterministic::Context;
+use rand::rngs::StdRng;
+use salus_wire::MemberIndex;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+/// View timeouts: what the members grant a proposer at most.
+pub const VIEW_TIMEOUT_MS: u64 = 2_000;
+
+/// Who calls a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum End {
+    /// The gateway.
+    Gateway,
+    /// Those who read, and patients.
+    People,
+}
+
+/// One world.
+pub struct World {
+    /// Its seed.
+    pub seed: u64,
+    /// What happens in it.
+    pub plan: Plan,
+    /// Who there is.
+    pub cast: Cast,
+    /// The members.
+    pub seats: Vec<Seat>,
+    /// Those of them that lie.
+    pub liars: BTreeSet<MemberIndex>,
+    /// The gateway's disk.
+    pub edge: Edge,
+    /// The patients.
+    pub patients: Vec<Mutex<Patient>>,
+    /// Dice for everything outside the members.
+    pub dice: Mutex<StdRng>,
+    roads: Mutex<BTreeMap<(End, MemberIndex), Weather>>,
+    oracle: Mutex<Oracle>,
+    broken: Mutex<Option<Broken>>,
+    faults: Mutex<BTreeMap<&'static str, u64>>,
+    story: Mutex<Vec<String>>,
+    reads: AtomicU32,
+    /// Which life of the whole world this is; the dice of each are its own.
+    pub era: AtomicU64,
+}
+
+impl World {
+    /// A world before its first moment.
+    #[must_use]
+    pub fn new(seed: u64, plan: Plan) -> Self {
+        let cast = Cast::new(seed, plan.members, plan.readers);
+        let liars: BTreeSet<MemberIndex> = plan.liars.iter().copied().collect();
+        let setup = Setup {
+            genesis: cast.genesis.clone(),
+            faults: cast.faults,
+            liars: liars.clone(),
+            view_timeout_ms: VIEW_TIMEOUT_MS,
+        };
+        let patients = (0..plan.patients).map(|number| Mutex::new(cast.patient(seed, number)));
+        Self {
+            seed,
+            seats: cast.indices().map(|_| Seat::default()).collect(),
+            liars,
+            edge: Edge::default(),
+            patients: patients.collect(),
+            dice: Mutex::new(dice(seed, 2)),
+            roads: Mutex::default(),
+            oracle: Mutex::new(Oracle::new(setup)),
+            broken: Mutex::default(),
+            faults: Mutex::default(),
+            story: Mutex::default(),
+            reads: AtomicU32::new(0),
+            era: AtomicU64::new(0),
+            plan,
+            cast,
+        }
+    }
+
+    /// A member's place.
+    ///
+    /// # Panics
+    /// For a number that is no member's.
+    #[must_use]
+    pub fn seat(&self, member: MemberIndex) -> &Seat {
+        self.seats.get(usize::from(member.get())).expect("a member")
+    }
+
+    /// A member's keys.
+    ///
+    /// # Panics
+    /// For a number that is no member's.
+    #[must_use]
+    pub fn keys(&self, member: MemberIndex) -> &MemberKeys {
+        self.cast.members.get(usize::from(member.get())).expect("a member")
+    }
+
+    /// A patient.
+    ///
+    /// # Panics
+    /// For a number that is no patient's.
+    #[must_use]
+    pub fn patient(&self, patient: PatientNo) -> &Mutex<Patient> {
+        self.patients.get(usize::from(patient.0)).expect("a patient")
+    }
+
+    /// The next read's number.
+    pub fn read_number(&self) -> ReadNo {
+        ReadNo(self.reads.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Shows the oracle what `member`, or somebody through it, did. What liars do is not shown.
+    pub fn see(&self, context: &Context, member: MemberIndex, seen: Seen) {
+        if !self.liars.contains(&member) {
+            self.tell(context, seen);
+        }
+    }
+
+    /// Shows the oracle what somebody outside the members did.
+    pub fn tell(&self, context: &Context, seen: Seen) {
+        let at = age_ms(context);
+        if self.plan.story {
+            lock(&self.story).push(format!("{at:>7} {}", short(&seen)));
+        }
+        if let Err(broken) = lock(&self.oracle).see(at, seen) {
+            lock(&self.broken).get_or_insert(broken);
+        }
+    }
+
+    /// A promise was seen broken by the driver itself.
+    pub fn breaks(&self, broken: Broken) {
+        lock(&self.broken).get_or_insert(broken);
+    }
+
+    /// The first broken promise.
+    #[must_use]
+    pub fn broken(&self) -> Option<Broken> {
+        lock(&self.broken).clone()
+    }
+
+    /// The faults have stopped.
+    pub fn healed(&self, context: &Context) {
+        lock(&self.oracle).healed(age_ms(context));
+    }
+
+    /// How many of a patient's acknowledged readings no complete read has shown yet.
+    #[must_use]
+    pub fn owed(&self, patient: PatientNo) -> u64 {
+        lock(&self.oracle).owed(patient)
+    }
+
+    /// The end of the world.
+    pub fn finish(&self, at_ms: u64) -> Option<Summary> {
+        match lock(&self.oracle).finish(at_ms) {
+            Ok(summary) => Some(summary),
+            Err(broken) => {
+                self.breaks(broken);
+                None
+            }
+        }
+    }
+
+    /// Counts a fault that was injected.
+    pub fn fault(&self, kind: &'static str) {
+        let mut faults = lock(&self.faults);
+        let count = faults.entry(kind).or_default();
+        *count = count.saturating_add(1);
+    }
+
+    /// The faults so far.
+    #[must_use]
+    pub fn faults(&self) -> BTreeMap<&'static str, u64> {
+        lock(&self.faults).clone()
+    }
+
+    /// Writes a line of the story, if one is told.
+    pub fn note(&self, context: &Context, line: impl FnOnce() -> String) {
+        if self.plan.story {
+            let at = age_ms(context);
+            lock(&self.story).push(format!("{at:>7} {}", line()));
+        }
+    }
+
+    /// The story.
+    #[must_use]
+    pub fn story(&self) -> Vec<String> {
+        lock(&self.story).clone()
+    }
+
+    /// A member's engine ended by itself.
+    pub fn ended(&self, member: MemberIndex, how: Result<(), String>) {
+        if self.plan.story {
+            lock(&self.story).push(format!("        member {member} ended: {how:?}"));
+        }
+        let ill = self.seat(member).disks.ills.failing.load(Ordering::Relaxed)
+            || self.seat(member).disks.ills.full.load(Ordering::Relaxed);
+        if !ill && !self.liars.contains(&member) && !self.plan.storage_faults {
+            self.breaks(Broken {
+                promise: "recovery",
+                at_ms: 0,
+                how: format!("member {member} ended by itself on a sound disk: {how:?}"),
+            });
+        }
+    }
+
+    /// How the road from `end` to `member` is.
+    #[must_use]
+    pub fn road(&self, end: End, member: MemberIndex) -> Weather {
+        lock(&self.roads).get(&(end, member)).copied().unwrap_or(Weather {
+            delay_ms: 3,
+            jitter_ms: 2,
+            ..FAIR
+        })
+    }
+
+    /// Changes it.
+    pub fn set_road(&self, end: End, member: MemberIndex, weather: Option<Weather>) {
+        let mut roads = lock(&self.roads);
+        match weather {
+            Some(weather) => roads.insert((end, member), weather),
+            None => roads.remove(&(end, member)),
+        };
+    }
+}
+
+/// An event in one line.
+fn short(seen: &Seen) -> String {
+    match seen {
+        Seen::Applied { member, life, block } => {
+            let header = &block.block.header;
+            let (height, txs) = (header.height, block.block.transactions.len());
+            format!(
+                "member {member} life {life} applied block {height} of {}, {txs} transactions",
+                header.proposer
+            )
+        }
+        Seen::Offered { patient, sequence, .. } => format!("patient {} offers {sequence}", patient.0),
+        Seen::Read { read, outcome: Ok(outcome) } => {
+            format!("read {} gave {} frames at block {}", read.0, outcome.frames.len(), outcome.at)
+        }
+        other => {
+            let text = format!("{other:?}");
+            text.chars().take(160).collect()
+        }
+    }
+}
