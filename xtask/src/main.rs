@@ -59,6 +59,16 @@ enum Command {
         #[arg(long)]
         seed: Option<u64>,
     },
+    /// Run a whole consortium in one thread, once for each seed, under faults and lies, and check
+    /// every promise in it.
+    ///
+    /// Runs the release build. What follows is handed to `salus-sim`: `--seeds N --from S
+    /// --members N --keep-going --twice --story --json`. A failure prints the command that repeats it.
+    Sim {
+        /// For `salus-sim`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENTS")]
+        arguments: Vec<String>,
+    },
     /// Count functions, files and lines, crate by crate, beside the limits of the house.
     #[command(visible_alias = "loc")]
     Stats,
@@ -81,6 +91,7 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Test => test::test(&root),
         Command::Fuzz { seconds, target } => fuzz::fuzz(&root, seconds, target.as_deref()),
         Command::Torture { rounds, seed } => torture(&root, rounds, seed),
+        Command::Sim { arguments } => sim(&root, &arguments),
         Command::Stats => stats::stats(&root),
     }
 }
@@ -94,6 +105,12 @@ fn torture(root: &Path, rounds: u32, seed: Option<u64>) -> Result<(), Failure> {
         arguments.extend(["--seed", seed]);
     }
     run::run(root, "cargo", &arguments)
+}
+
+fn sim(root: &Path, arguments: &[String]) -> Result<(), Failure> {
+    let mut all = vec!["run", "--release", "--locked", "--package", "salus-sim", "--"];
+    all.extend(arguments.iter().map(String::as_str));
+    run::run(root, "cargo", &all)
 }
 
 /// The folder above this crate's manifest.

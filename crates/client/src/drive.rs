@@ -45,7 +45,7 @@ pub trait Ground: Send + Sync {
         within: Duration,
     ) -> BoxFuture<'a, Option<Response>>;
     /// Waits.
-    fn sleep(&self, time: Duration) -> BoxFuture<'static, ()>;
+    fn pause(&self, time: Duration) -> BoxFuture<'static, ()>;
     /// The client's clock.
     fn now(&self) -> TimeMs;
     /// A fresh generator.
@@ -72,7 +72,7 @@ impl Ground for Process {
         Box::pin(async move { self.0.peer(to).ok()?.call(request, within).await.ok() })
     }
 
-    fn sleep(&self, time: Duration) -> BoxFuture<'static, ()> {
+    fn pause(&self, time: Duration) -> BoxFuture<'static, ()> {
         Box::pin(tokio::time::sleep(time))
     }
 
@@ -127,7 +127,7 @@ impl Consortium {
             // The next is asked when those before have answered, or are slow to.
             let more = turns.next().map(|to| asked.push(self.settled_by(tx, to, policy))).is_some();
             let answer = if more {
-                match select(asked.next(), self.ground.sleep(HEDGE_AFTER)).await {
+                match select(asked.next(), self.ground.pause(HEDGE_AFTER)).await {
                     Either::Left((answer, _)) => answer,
                     Either::Right(_) => continue,
                 }
@@ -184,16 +184,13 @@ impl Consortium {
     ) -> Result<ProvenState, ClientError> {
         let mut faults: Vec<Fault> = Vec::new();
         for to in self.in_turn(home) {
-            match self.answer(to, What::Prove(keys.clone())).await {
-                Ok(Answer::Proof(proof)) => match state::verify(policy, &proof) {
-                    Ok(state) => return Ok(state),
-                    Err(_) => faults.push(Fault {
-                        member: to,
-                        code: Code::ProofInvalid,
-                        detail: "proving".to_owned(),
-                    }),
-                },
-                Ok(_) | Err(_) => {}
+            let Ok(Answer::Proof(proof)) = self.answer(to, What::Prove(keys.clone())).await else { continue };
+            match state::verify(policy, &proof) {
+                Ok(state) => return Ok(state),
+                Err(_) => {
+                    let detail = "proving".to_owned();
+                    faults.push(Fault { member: to, code: Code::ProofInvalid, detail });
+                }
             }
         }
         Err(if faults.is_empty() { ClientError::Unreachable } else { ClientError::Unproven { faults } })
@@ -337,7 +334,7 @@ impl Consortium {
         for _ in 0..BUSY_RETRIES_MAX {
             match self.call(to, &request, within).await {
                 Some(Response::Refused(refusal)) if refusal.retry_after_ms > 0 => {
-                    self.ground.sleep(Duration::from_millis(u64::from(refusal.retry_after_ms))).await;
+                    self.ground.pause(Duration::from_millis(u64::from(refusal.retry_after_ms))).await;
                 }
                 Some(response) => return answer(response),
                 None => return Err(Silence::Unreachable),

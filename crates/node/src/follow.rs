@@ -18,7 +18,7 @@ pub(crate) async fn blocks(office: &Office, engine: &Handle, above: Height) -> R
     let first = above.next().ok_or(refused::bare(Code::NotFound))?;
     let mut blocks: Vec<FinalBlock> = Vec::new();
     let reached = std::pin::pin!(engine.reached(first));
-    if let Either::Left((reached, _)) = select(reached, (office.sleep)(FIRST_BLOCK_WITHIN)).await {
+    if let Either::Left((reached, _)) = select(reached, (office.timers)(FIRST_BLOCK_WITHIN)).await {
         reached.map_err(refused::engine)?;
         let mut next = Some(first);
         let mut bytes = 0_usize;

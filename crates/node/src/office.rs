@@ -30,7 +30,7 @@ pub type Clock = Arc<dyn Fn() -> TimeMs + Send + Sync>;
 pub type Entropy = Arc<dyn Fn() -> Option<StdRng> + Send + Sync>;
 
 /// Waits.
-pub type Sleep = Arc<dyn Fn(Duration) -> BoxFuture<'static, ()> + Send + Sync>;
+pub type Timers = Arc<dyn Fn(Duration) -> BoxFuture<'static, ()> + Send + Sync>;
 
 /// The roles' common ground.
 pub struct Office {
@@ -49,7 +49,7 @@ pub struct Office {
     /// The member's source of randomness.
     pub entropy: Entropy,
     /// The member's timers.
-    pub sleep: Sleep,
+    pub timers: Timers,
 }
 
 /// The engine's final state as a role reads it.
@@ -81,7 +81,7 @@ pub fn system_entropy() -> Entropy {
 
 /// The timers of the async runtime.
 #[must_use]
-pub fn system_sleep() -> Sleep {
+pub fn system_timers() -> Timers {
     Arc::new(|time| Box::pin(tokio::time::sleep(time)))
 }
 

@@ -9,7 +9,7 @@ use crate::error::NodeError;
 use crate::keeper::Keeper;
 use crate::keys::Keys;
 use crate::limits::{DISK_BYTES_MIN, Gates};
-use crate::office::{Office, ReadState, read_from, system_clock, system_entropy, system_sleep};
+use crate::office::{Office, ReadState, read_from, system_clock, system_entropy, system_timers};
 use crate::refusals::{RefusalBook, RefusalError, Writer};
 use salus_crypto::secret::Secret;
 use salus_engine::{Config as EngineConfig, Engine, Pacing, Peer, Watch};
@@ -78,7 +78,7 @@ impl Node {
             read: read_from(engine.handle()),
             clock: system_clock(),
             entropy: system_entropy(),
-            sleep: system_sleep(),
+            timers: system_timers(),
         });
         let door = Arc::new(Door {
             engine: engine.handle(),

@@ -135,7 +135,7 @@ impl World {
             read: Arc::new(read),
             clock: Arc::new(move || TimeMs::new(clock.load(Ordering::SeqCst))),
             entropy: crate::office::system_entropy(),
-            sleep: crate::office::system_sleep(),
+            timers: crate::office::system_timers(),
         })
     }
 

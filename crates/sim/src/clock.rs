@@ -4,7 +4,7 @@ use crate::keys::START;
 use commonware_runtime::Clock as _;
 use commonware_runtime::deterministic::Context;
 use salus_engine::host;
-use salus_node::office::Sleep;
+use salus_node::office::Timers;
 use salus_wire::TimeMs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -46,7 +46,7 @@ pub fn clock(context: Arc<Context>, skew: Arc<Skew>) -> host::Clock {
 
 /// The timers of a runtime.
 #[must_use]
-pub fn sleeper(context: Arc<Context>) -> Sleep {
+pub fn sleeper(context: Arc<Context>) -> Timers {
     Arc::new(move |time| {
         let sleep = context.sleep(time);
         Box::pin(sleep)

@@ -11,7 +11,7 @@ use object_store::{
 use rand::RngExt;
 use rand::rngs::StdRng;
 use salus_engine::{MemoryTree, StateError, StateTree};
-use salus_node::office::Sleep;
+use salus_node::office::Timers;
 use salus_store::journal::Medium;
 use salus_wire::{ProvenItem, StateKey, StateValue};
 use std::fmt;
@@ -218,7 +218,7 @@ pub struct Objects {
     /// What is wrong.
     pub ills: Arc<Ills>,
     /// One life's timers.
-    pub sleep: Sleep,
+    pub sleep: Timers,
     /// The longest that a write takes.
     pub slowest: Duration,
 }

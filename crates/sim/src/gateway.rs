@@ -152,10 +152,11 @@ fn torn(file: &QueueFile, rng: &mut StdRng) -> Vec<u8> {
     bytes.resize(length, 0);
     for at in (0..length).step_by(512) {
         let end = length.min(at + 512).min(file.live.len());
-        if at < end && rng.random() {
-            if let (Some(to), Some(from)) = (bytes.get_mut(at..end), file.live.get(at..end)) {
-                to.copy_from_slice(from);
-            }
+        if at < end
+            && rng.random()
+            && let (Some(to), Some(from)) = (bytes.get_mut(at..end), file.live.get(at..end))
+        {
+            to.copy_from_slice(from);
         }
     }
     bytes
@@ -249,7 +250,7 @@ impl Gateway {
             checked: false,
             inputs: VecDeque::new(),
             owed: Arc::default(),
-            consortium: Consortium::on(Arc::clone(&ground) as Arc<dyn Ground>),
+            consortium: Consortium::on(ground.clone()),
             ground,
             world: Arc::clone(world),
             context,

@@ -20,7 +20,7 @@ use salus_node::deposits::Deposits;
 use salus_node::door::Door;
 use salus_node::keeper::Keeper;
 use salus_node::limits::Gates;
-use salus_node::office::{Clock, Office, Sleep, read_from};
+use salus_node::office::{Clock, Office, Timers, read_from};
 use salus_node::refusals::{RefusalBook, Writer};
 use salus_store::{Disk, Fragments, Journal, Shares};
 use salus_wire::{GrantTag, Height, MemberIndex};
@@ -162,7 +162,7 @@ async fn live(
             read: read_from(engine.clone()),
             clock,
             entropy: entropy(world.seed, member, number),
-            sleep,
+            timers: sleep,
         });
         let custodian = KemSecretKey::from_seed(Secret::from_bytes(keys.custodian));
         let door = Arc::new(Door {
@@ -184,7 +184,7 @@ async fn live(
     result.map_err(|error| error.to_string())
 }
 
-fn disk(disks: &Disks, fragments: bool, sleep: &Sleep) -> Disk {
+fn disk(disks: &Disks, fragments: bool, sleep: &Timers) -> Disk {
     let kept = if fragments { &disks.fragments } else { &disks.shares };
     let (kept, ills) = (Arc::clone(kept), Arc::clone(&disks.ills));
     Disk::over(Arc::new(Objects { kept, ills, sleep: Arc::clone(sleep), slowest: SLOWEST_WRITE }))

@@ -10,7 +10,6 @@ use commonware_runtime::deterministic::Context;
 use commonware_runtime::{Clock as _, Spawner as _, Supervisor as _};
 use futures::future::{Either, select};
 use rand::RngExt;
-use salus_client::drive::Ground;
 use salus_client::grant::GrantTerms;
 use salus_client::{Consortium, GrantFile, ReadPlan, ReadResult};
 use salus_crypto::sign::SigningKey;
@@ -94,7 +93,7 @@ fn consortium(
 ) -> (Consortium, Arc<Caller>) {
     let party = world.cast.readers.get(reader).expect("a reader").party;
     let ground = Arc::new(Caller::new(world, context.child("road"), End::People, party, purpose));
-    (Consortium::on(Arc::clone(&ground) as Arc<dyn Ground>), ground)
+    (Consortium::on(ground.clone()), ground)
 }
 
 /// Orders a transaction until it is known what became of it.

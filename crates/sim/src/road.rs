@@ -16,7 +16,7 @@ use salus_client::drive::Ground;
 use salus_crypto::chain::Link;
 use salus_crypto::secret::Secret;
 use salus_link::Subject;
-use salus_node::office::{Clock, Sleep};
+use salus_node::office::{Clock, Timers};
 use salus_wire::limits::RPC_BYTES_MAX;
 use salus_wire::rpc::{Request, Response};
 use salus_wire::{AccessTag, GrantTag, MemberIndex, PartyId, TimeMs, TxBody, decode, encode};
@@ -38,7 +38,7 @@ pub struct Caller {
     end: End,
     subject: Subject,
     clock: Clock,
-    sleep: Sleep,
+    sleep: Timers,
     rng: Mutex<StdRng>,
     reads: Mutex<Option<(PatientNo, GrantTag)>>,
 }
@@ -161,7 +161,7 @@ impl Ground for Caller {
         })
     }
 
-    fn sleep(&self, time: Duration) -> BoxFuture<'static, ()> {
+    fn pause(&self, time: Duration) -> BoxFuture<'static, ()> {
         (self.sleep)(time)
     }
 

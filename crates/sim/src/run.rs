@@ -136,79 +136,70 @@ fn life_goes_on(world: &Arc<World>, context: &Context, begins: bool) {
 
 async fn perform(world: &Arc<World>, context: &Context, net: &Net, act: &Act, rng: &mut StdRng) {
     world.note(context, || format!("{act:?}"));
+    if let Some(kind) = kind(act) {
+        world.fault(kind);
+    }
     match act {
-        Act::Crash(index) => {
-            world.fault("crash");
-            crash(world, *index, rng);
-        }
-        Act::Start(index) => {
-            // A disk that failed fails until the member has restarted.
-            if world.seat(*index).disks.ills.failing.load(Ordering::Relaxed) {
-                crash(world, *index, rng);
-            }
-            if lock(&world.seat(*index).life).is_none() {
-                crash(world, *index, rng);
-                start(world, context, net, *index);
-            }
-        }
-        Act::CrashGateway => {
-            world.fault("gateway crash");
-            gateway::crash(world, rng);
-        }
+        Act::Crash(index) => crash(world, *index, rng),
+        Act::Start(index) => restart(world, context, net, *index, rng),
+        Act::CrashGateway => gateway::crash(world, rng),
         Act::StartGateway => {
             if world.edge.ills.failing.load(Ordering::Relaxed) || !world.edge.is_up() {
                 gateway::crash(world, rng);
                 gateway::start(world, context);
             }
         }
-        Act::Link(from, to, weather) => {
-            if *weather != FAIR {
-                world.fault(if weather.lost >= 1_000 { "cut link" } else { "foul link" });
-            }
-            net.set(*from, *to, *weather).await;
-        }
-        Act::Road(end, member, weather) => {
-            if weather.is_some() {
-                world.fault("foul road");
-            }
-            world.set_road(*end, *member, *weather);
-        }
-        Act::Skew(index, ahead) => {
-            if *ahead != 0 {
-                world.fault("clock jump");
-            }
-            world.seat(*index).skew.ahead_ms.store(*ahead, Ordering::Relaxed);
-        }
-        Act::Freeze(index) => {
-            world.fault("clock stopped");
-            world.seat(*index).skew.frozen_at.store(world_ms(context), Ordering::Relaxed);
-        }
-        Act::Thaw(index) => world.seat(*index).skew.frozen_at.store(0, Ordering::Relaxed),
-        Act::Full(index, full) => {
-            if *full {
-                world.fault("full disk");
-            }
-            world.seat(*index).disks.ills.full.store(*full, Ordering::Relaxed);
-        }
-        Act::Fail(index) => {
-            world.fault("failing disk");
-            world.seat(*index).disks.ills.failing.store(true, Ordering::Relaxed);
-        }
-        Act::GatewayFull(full) => {
-            if *full {
-                world.fault("full gateway");
-            }
-            world.edge.ills.full.store(*full, Ordering::Relaxed);
-        }
-        Act::GatewayFail => {
-            world.fault("failing gateway");
-            world.edge.ills.failing.store(true, Ordering::Relaxed);
-        }
+        Act::Link(from, to, weather) => net.set(*from, *to, *weather).await,
+        Act::Road(end, member, weather) => world.set_road(*end, *member, *weather),
         Act::Rot(index) => {
             if world.seat(*index).disks.rot(rng).await {
                 world.fault("rotten fragment");
             }
         }
+        other => trouble(world, context, other),
+    }
+}
+
+/// Clocks and disks.
+fn trouble(world: &World, context: &Context, act: &Act) {
+    match act {
+        Act::Skew(index, ahead) => world.seat(*index).skew.ahead_ms.store(*ahead, Ordering::Relaxed),
+        Act::Freeze(index) => {
+            world.seat(*index).skew.frozen_at.store(world_ms(context), Ordering::Relaxed);
+        }
+        Act::Thaw(index) => world.seat(*index).skew.frozen_at.store(0, Ordering::Relaxed),
+        Act::Full(index, full) => world.seat(*index).disks.ills.full.store(*full, Ordering::Relaxed),
+        Act::Fail(index) => world.seat(*index).disks.ills.failing.store(true, Ordering::Relaxed),
+        Act::GatewayFull(full) => world.edge.ills.full.store(*full, Ordering::Relaxed),
+        Act::GatewayFail => world.edge.ills.failing.store(true, Ordering::Relaxed),
+        _ => {}
+    }
+}
+
+/// Starts a member that is not at work, or whose disk fails until it has restarted.
+fn restart(world: &Arc<World>, context: &Context, net: &Net, index: MemberIndex, rng: &mut StdRng) {
+    let failing = world.seat(index).disks.ills.failing.load(Ordering::Relaxed);
+    if failing || lock(&world.seat(index).life).is_none() {
+        crash(world, index, rng);
+        start(world, context, net, index);
+    }
+}
+
+/// What a fault is called; nothing for what ends one, and for what may come to nothing.
+fn kind(act: &Act) -> Option<&'static str> {
+    match act {
+        Act::Crash(_) => Some("crash"),
+        Act::CrashGateway => Some("gateway crash"),
+        Act::Link(_, _, weather) if *weather == FAIR => None,
+        Act::Link(_, _, weather) => Some(if weather.lost >= 1_000 { "cut link" } else { "foul link" }),
+        Act::Road(_, _, Some(_)) => Some("foul road"),
+        Act::Skew(_, ahead) => (*ahead != 0).then_some("clock jump"),
+        Act::Freeze(_) => Some("clock stopped"),
+        Act::Full(_, full) => full.then_some("full disk"),
+        Act::Fail(_) => Some("failing disk"),
+        Act::GatewayFull(full) => full.then_some("full gateway"),
+        Act::GatewayFail => Some("failing gateway"),
+        Act::Start(_) | Act::StartGateway | Act::Road(_, _, None) | Act::Thaw(_) | Act::Rot(_) => None,
     }
 }
 

@@ -65,6 +65,7 @@ const ARROWS: &[(&str, Uses)] = &[
         ]),
     ),
     ("salus", Uses::Any),
+    ("salus-sim", Uses::Any),
     ("salus-fuzz", Uses::Any),
     ("salus-wrong", Uses::Only(&[])),
     ("xtask", Uses::Only(&[])),
@@ -115,7 +116,7 @@ const OWNED: &[Owned] = &[
         owners: &["salus-crypto"],
     },
     Owned { packages: &["rcgen", "rustls*", "tokio-rustls", "webpki*", "x509*"], owners: &["salus-link"] },
-    Owned { packages: &["commonware-*", "nomt"], owners: &["salus-engine"] },
+    Owned { packages: &["commonware-*", "nomt"], owners: &["salus-engine", "salus-sim"] },
     Owned { packages: &["nomt-core"], owners: &["salus-engine", "salus-proof"] },
 ];
 

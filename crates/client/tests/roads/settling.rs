@@ -75,7 +75,7 @@ impl Ground for Members {
         Box::pin(std::future::ready(response))
     }
 
-    fn sleep(&self, _: Duration) -> BoxFuture<'static, ()> {
+    fn pause(&self, _: Duration) -> BoxFuture<'static, ()> {
         Box::pin(std::future::ready(()))
     }
 
@@ -99,7 +99,7 @@ fn settle(manners: [Manner; 4]) -> (Result<Committed, ClientError>, bool) {
     assert!(matches!(refused, Err(ClientError::GrantPending)), "a second grant before the first is final");
     let policy = world.ledger.policy.clone();
     let members = Arc::new(Members { world: Mutex::new(world), manners: manners.to_vec() });
-    let consortium = Consortium::on(Arc::clone(&members) as Arc<dyn Ground>);
+    let consortium = Consortium::on(members.clone());
     let settled = consortium.settle(&tx, MemberIndex::new(0), &policy);
     let settled = futures::executor::block_on(settled);
     let stands =
