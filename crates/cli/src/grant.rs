@@ -15,7 +15,7 @@ use salus_wire::ids::{PartyId, TimeMs, TimeSpan};
 use salus_wire::rpc::Committed;
 use salus_wire::state::Standing;
 use serde_json::{Value, json};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 const HOUR_MS: u64 = 3_600_000;
 
@@ -34,9 +34,14 @@ pub(crate) async fn run(command: &GrantCommand) -> Result<Report, Failure> {
         GrantCommand::Create { place, wallet, to, classes, purposes, back_hours, hours, out } => {
             let wish = Wish { to: *to, classes, purposes, back_hours: *back_hours, hours: *hours };
             let session = Session::operator(place)?;
+            let finished = finish_earlier(&session, wallet).await?;
             let (index, committed) = create(&session, wallet, &wish, out).await?;
             let height = committed.at.height;
-            Ok(Report::new(json!({ "index": index, "height": height.get(), "file": out }))
+            let value = json!({ "index": index, "height": height.get(), "file": out, "finished": finished });
+            Ok(Report::new(value)
+                .lines(finished.map(|file| {
+                    format!("a grant that was cut short is final now; its file is `{}`", file.display())
+                }))
                 .line(format!("grant {index} is final at height {height}"))
                 .line(format!("give `{}` to the grantee", out.display())))
         }
@@ -51,8 +56,17 @@ pub(crate) async fn run(command: &GrantCommand) -> Result<Report, Failure> {
     }
 }
 
-/// Commits a grant and writes the grantee's file. The wallet is stored before the ledger is asked,
-/// and an earlier grant that was cut short is finished first, so that no tag is ever left out.
+/// Sees the grant final that an earlier command left in the wallet, if there is one: no tag of a
+/// chain may ever be left out. Gives the grantee's file.
+async fn finish_earlier(session: &Session, path: &Path) -> Result<Option<PathBuf>, Failure> {
+    let mut wallet = wallet(path)?;
+    let Some(pending) = &wallet.pending else { return Ok(None) };
+    let file = path.with_extension(format!("{}.grant", pending.file.index));
+    finish(session, path, &mut wallet, &file).await?;
+    Ok(Some(file))
+}
+
+/// Commits a grant and writes the grantee's file. The wallet is stored before the ledger is asked.
 pub(crate) async fn create(
     session: &Session,
     path: &Path,
@@ -62,11 +76,6 @@ pub(crate) async fn create(
     let mut wallet = wallet(path)?;
     let grantee_key = session.identity_key(wish.to).await?;
     let terms = terms(wish, grantee_key, now())?;
-    if let Some(pending) = &wallet.pending {
-        let file = path.with_extension(format!("{}.grant", pending.file.index));
-        finish(session, path, &mut wallet, &file).await?;
-        tracing::warn!(file = %file.display(), "a grant that was cut short is final now");
-    }
     wallet.grant(session.chain(), terms, &mut rng()?)?;
     store(path, &wallet)?;
     finish(session, path, &mut wallet, out).await

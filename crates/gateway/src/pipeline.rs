@@ -11,7 +11,7 @@ use rand::rngs::{StdRng, SysRng};
 use salus_client::Consortium;
 use salus_crypto::chain::ChainAnchor;
 use salus_link::Caller;
-use salus_proof::TrustPolicy;
+use salus_proof::{Proven, TrustPolicy};
 use salus_store::queue::{Queue, QueueError, Reader, Row, RowNumber};
 use salus_wire::ids::{BatchNumber, MemberIndex, PartyId};
 use salus_wire::rpc::{Put, Request, Response};
@@ -288,9 +288,12 @@ impl Hands {
     /// How many of the next numbers, counted from `first`, are up to the last that the ledger has.
     async fn taken_from(&self, first: BatchNumber) -> Result<u64, Code> {
         let until = first.get().saturating_add(NUMBERS_AT_ONCE);
-        let keys = (first.get()..until).map(|n| StateKey::Anchor(self.party, BatchNumber::new(n))).collect();
-        let values = self.consortium.values(keys, self.home).await.map_err(|error| error.code())?;
-        let last = values.values.iter().rposition(Option::is_some);
+        let keys: Vec<StateKey> =
+            (first.get()..until).map(|n| StateKey::Anchor(self.party, BatchNumber::new(n))).collect();
+        // Proven, or one member could have all numbers passed over, for ever.
+        let state = self.consortium.proven(keys.clone(), self.home, &self.policy).await;
+        let state = state.map_err(|error| error.code())?;
+        let last = keys.iter().rposition(|key| matches!(state.get(key), Proven::Present(_)));
         Ok(last.and_then(|last| u64::try_from(last).ok()).map_or(0, |last| last.saturating_add(1)))
     }
 }

@@ -20,7 +20,7 @@ use salus_crypto::at_rest::MachineKey;
 use salus_crypto::sign::{PublicKey, SigningKey};
 use salus_link::tls::TrustedAuthority;
 use salus_link::{Caller, ClientTls, Consortium, Credential, ServerTls, Subject};
-use salus_proof::TrustPolicy;
+use salus_proof::{Proven, TrustPolicy};
 use salus_store::key_file;
 use salus_store::queue::{self, QueueError};
 use salus_wire::ids::{MemberIndex, PartyId};
@@ -87,7 +87,7 @@ pub async fn run(config: GatewayConfig, shutdown: impl Future<Output = ()>) -> R
     let inner = inner(&config, loaded, queue.clone())?;
     let (turns, heard) = mpsc::channel(TURNS_MAX);
     let follower = inner.follower(&config, registry.clone(), turns);
-    let registration = register(&config, inner.client.clone(), inner.public_key);
+    let registration = register(&config, inner.client.clone(), inner.policy.clone(), inner.public_key);
     tracing::info!(party = %config.party, %address, devices = registry.len(), "the gateway waits for devices");
     let mut front = JoinSet::new();
     front.spawn(door::serve(listener, tls, config.connections_max, Arc::new(desk)));
@@ -220,9 +220,14 @@ async fn refresh(registry: &Arc<Registry>) -> GatewayError {
 }
 
 /// Sees to it that the ledger knows this gateway; resolves only when it never will.
-async fn register(config: &GatewayConfig, client: Client, key: PublicKey) -> GatewayError {
+async fn register(
+    config: &GatewayConfig,
+    client: Client,
+    policy: TrustPolicy,
+    key: PublicKey,
+) -> GatewayError {
     loop {
-        match registered(config.party, config.member, &client, key).await {
+        match registered(config.party, config.member, &client, &policy, key).await {
             Ok(true) => return std::future::pending().await,
             Ok(false) => match submit(config, &client).await {
                 Ok(()) => {}
@@ -239,11 +244,13 @@ async fn registered(
     party: PartyId,
     home: MemberIndex,
     client: &Client,
+    policy: &TrustPolicy,
     key: PublicKey,
 ) -> Result<bool, GatewayError> {
-    let values = client.values(vec![StateKey::Identity(party)], home).await?;
-    match values.values.first() {
-        Some(Some(StateValue::Identity(record))) => match record.standing {
+    let entry = StateKey::Identity(party);
+    let state = client.proven(vec![entry], home, policy).await?;
+    match state.get(&entry) {
+        Proven::Present(StateValue::Identity(record)) => match record.standing {
             Standing::Active if record.kind == PartyKind::Gateway && record.key == key => Ok(true),
             Standing::Active => Err(GatewayError::Refused(Code::AlreadyExists)),
             Standing::Revoked(_) => Err(GatewayError::Refused(Code::Revoked)),

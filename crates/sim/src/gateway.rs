@@ -14,6 +14,7 @@ use salus_client::Consortium;
 use salus_client::drive::Ground;
 use salus_gateway::Members;
 use salus_gateway::batch::{self, DepositId, Effect as BatchEffect, Input as BatchInput};
+use salus_proof::Proven;
 use salus_store::queue::file::{FileNumber, Scanned, scan};
 use salus_store::queue::machine::{Effect, Input, Machine, Reply, Ticket};
 use salus_store::queue::row::Record;
@@ -465,14 +466,15 @@ impl Gateway {
     fn look_up(&self, first: BatchNumber, later: Duration) {
         let (door, consortium, context) =
             (self.door.clone(), self.consortium.clone(), Arc::clone(&self.context));
-        let party = self.world.cast.gateway;
+        let (party, world) = (self.world.cast.gateway, Arc::clone(&self.world));
         self.spawn(async move {
             context.sleep(later).await;
             let until = first.get() + NUMBERS_AT_ONCE;
-            let keys = (first.get()..until).map(|n| StateKey::Anchor(party, BatchNumber::new(n))).collect();
-            let taken = match consortium.values(keys, HOME).await {
-                Ok(values) => {
-                    let last = values.values.iter().rposition(Option::is_some);
+            let keys: Vec<StateKey> =
+                (first.get()..until).map(|n| StateKey::Anchor(party, BatchNumber::new(n))).collect();
+            let taken = match consortium.proven(keys.clone(), HOME, &world.cast.policy).await {
+                Ok(state) => {
+                    let last = keys.iter().rposition(|key| matches!(state.get(key), Proven::Present(_)));
                     Some(last.and_then(|last| u64::try_from(last).ok()).map_or(0, |last| last + 1))
                 }
                 Err(_) => None,
