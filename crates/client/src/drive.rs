@@ -15,6 +15,7 @@ use rand::SeedableRng;
 use rand::rngs::{StdRng, SysRng};
 use salus_crypto::chain::ChainSeed;
 use salus_link::Caller;
+use salus_planted::{Bug, is};
 use salus_proof::{ProvenState, TrustPolicy, state};
 use salus_wire::ids::{AccessTag, MemberIndex, TimeMs};
 use salus_wire::rpc::{Committed, FinalBlock, Request, Response, Status, Values};
@@ -154,6 +155,11 @@ impl Consortium {
     async fn settled_by(&self, tx: &Tx, to: MemberIndex, policy: &TrustPolicy) -> Result<Finding, Fault> {
         let key = settle::target(&tx.body);
         let said = self.answer(to, What::Submit(Box::new(tx.clone()))).await;
+        if let Ok(Answer::Committed(Committed { at, .. })) = &said
+            && is(Bug::MemberBelieved)
+        {
+            return Ok(Finding::Final(*at));
+        }
         let denied = match &said {
             Ok(Answer::Committed(Committed { outcome: salus_wire::Outcome::Refused(code), .. })) => {
                 Some(*code)

@@ -8,7 +8,8 @@
 use crate::ask::{Answer, Ask, AskId, Silence, Told, What};
 use crate::error::{ClientError, Fault};
 use crate::grant::{lane_seed, open_grant};
-use salus_crypto::chain::{CHAIN_LEN_MAX, ChainSeed, open_body};
+use salus_crypto::chain::{CHAIN_LEN_MAX, ChainSeed, ChainTag, open_body};
+use salus_planted::{Bug, is};
 use salus_proof::{Proven, ProvenState, TrustPolicy, state};
 use salus_wire::consent::{Grant, Intent};
 use salus_wire::ids::{AccessTag, GrantTag, MemberIndex};
@@ -63,6 +64,8 @@ struct Walk {
     seed: ChainSeed,
     lane: bool,
     present: u16,
+    /// From index 1 on, as far as was asked.
+    tags: Vec<ChainTag>,
 }
 
 /// A listing under way.
@@ -138,7 +141,7 @@ impl Lister {
     }
 
     fn restart(&mut self) -> Vec<Ask> {
-        self.walks = vec![Walk { seed: ChainSeed::new(self.seed.to_secret()), lane: false, present: 0 }];
+        self.walks = vec![Walk::new(ChainSeed::new(self.seed.to_secret()), false)];
         self.state = State::Walking(0);
         self.ask_walk(0)
     }
@@ -167,7 +170,7 @@ impl Lister {
         }
         if number == 0 {
             let grants = self.walks.first().map_or(0, |walk| walk.present);
-            let lane = |index| Walk { seed: lane_seed(&self.seed, index), lane: true, present: 0 };
+            let lane = |index| Walk::new(lane_seed(&self.seed, index), true);
             let lanes: Vec<Walk> = (1..=grants).map(lane).collect();
             self.walks.extend(lanes);
         }
@@ -181,10 +184,11 @@ impl Lister {
     }
 
     fn ask_walk(&mut self, number: usize) -> Vec<Ask> {
-        let Some(walk) = self.walks.get(number) else { return Vec::new() };
+        let Some(walk) = self.walks.get_mut(number) else { return Vec::new() };
         let first = walk.present.saturating_add(1);
         let last = walk.present.saturating_add(STRIDE).min(CHAIN_LEN_MAX);
-        let keys = (first..=last).map(|index| walk.key(index)).collect();
+        walk.reach(last);
+        let keys = (first..=last).filter_map(|index| walk.key(index)).collect();
         self.ask(What::Read, keys)
     }
 
@@ -228,9 +232,22 @@ impl Lister {
 }
 
 impl Walk {
-    fn key(&self, index: u16) -> StateKey {
-        let tag = self.seed.link(index).tag();
-        if self.lane { StateKey::Access(AccessTag(tag)) } else { StateKey::Grant(GrantTag(tag)) }
+    const fn new(seed: ChainSeed, lane: bool) -> Self {
+        Self { seed, lane, present: 0, tags: Vec::new() }
+    }
+
+    /// Derives the tags up to this index; most chains are short, and a long one is derived whole.
+    fn reach(&mut self, last: u16) {
+        if self.tags.len() < usize::from(last) {
+            let all = if self.tags.is_empty() { last } else { CHAIN_LEN_MAX };
+            self.tags = self.seed.tags_to(all);
+        }
+    }
+
+    /// The key of an index, from 1, that was reached.
+    fn key(&self, index: u16) -> Option<StateKey> {
+        let tag = *self.tags.get(usize::from(index).checked_sub(1)?)?;
+        Some(if self.lane { StateKey::Access(AccessTag(tag)) } else { StateKey::Grant(GrantTag(tag)) })
     }
 
     /// How many [`Walk::keys`] there are, at least, when the walk goes no further.
@@ -241,16 +258,18 @@ impl Walk {
     /// Every present tag and the first absent one.
     fn keys(&self) -> Vec<StateKey> {
         let last = self.present.saturating_add(1).min(CHAIN_LEN_MAX);
-        (1..=last).map(|index| self.key(index)).collect()
+        (1..=last).filter_map(|index| self.key(index)).collect()
     }
 
     fn ends_in(&self, state: &ProvenState) -> bool {
         let next = self.present.saturating_add(1);
-        next > CHAIN_LEN_MAX || matches!(state.get(&self.key(next)), Proven::Absent)
+        is(Bug::ListEndsEarly)
+            || next > CHAIN_LEN_MAX
+            || self.key(next).is_some_and(|key| matches!(state.get(&key), Proven::Absent))
     }
 
     fn at<'a>(&self, index: u16, state: &'a ProvenState) -> Option<&'a StateValue> {
-        match state.get(&self.key(index)) {
+        match state.get(&self.key(index)?) {
             Proven::Present(value) => Some(value),
             _ => None,
         }

@@ -18,6 +18,7 @@ use rand_core::CryptoRng;
 use salus_clinical::Sample;
 use salus_crypto::kem::KemSecretKey;
 use salus_crypto::sign::{PublicKey, SigningKey};
+use salus_planted::{Bug, is};
 use salus_proof::{TrustPolicy, Verified};
 use salus_wire::consent::{Classes, Intent, IntentTerms, Purpose, Vouching};
 use salus_wire::genesis::Faults;
@@ -185,7 +186,7 @@ impl Reader {
     fn denied(&mut self, from: MemberIndex, code: Code, rng: &mut impl CryptoRng) -> Vec<Ask> {
         self.denials.push(code);
         let same = self.denials.iter().filter(|denial| **denial == code).count();
-        if same <= usize::from(self.plan.faults.tolerated()) {
+        if same <= usize::from(self.plan.faults.tolerated()) && !is(Bug::RefusalBelieved) {
             return self.next_member(Self::ask_submit);
         }
         self.denials.clear();
@@ -301,7 +302,7 @@ impl Reader {
         match verified {
             Ok(verified) => self.succeed(verified),
             Err(Code::WriterFault) => {
-                self.fail(ClientError::Writer { what: "readings that are not the committed ones" })
+                self.fail(ClientError::Writer { what: "an anchored segment is not what it commits to" })
             }
             Err(code) => {
                 self.faults.push(Fault { member: told.from, code, detail: "state proof".to_owned() });

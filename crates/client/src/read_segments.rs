@@ -60,6 +60,8 @@ pub(crate) struct SegmentGathering {
     opened: Vec<OpenedSegment>,
     /// Segments that could not be rebuilt: the places that stores named for each, if any did.
     unopened: Vec<Vec<BatchPlace>>,
+    /// Segments that contradict themselves: their writer's fault if they are anchored, else nothing.
+    accused: Vec<(Manifest, BatchPlace)>,
     faults: Vec<Fault>,
     failed: Option<ClientError>,
     geometry: Geometry,
@@ -108,6 +110,7 @@ impl SegmentGathering {
             asked: BTreeMap::new(),
             opened: Vec::new(),
             unopened: Vec::new(),
+            accused: Vec::new(),
             faults: Vec::new(),
             failed: None,
             geometry: Geometry::for_faults(plan.faults),
@@ -140,7 +143,8 @@ impl SegmentGathering {
             return Err(error);
         }
         let opened = self.opened.iter().map(|segment| &segment.place);
-        let places = opened.chain(self.unopened.iter().flatten());
+        let accused = self.accused.iter().map(|(_, place)| place);
+        let places = opened.chain(self.unopened.iter().flatten()).chain(accused);
         let mut keys: BTreeSet<StateKey> = places.map(anchor_key).collect();
         keys.insert(StateKey::Access(self.access.tag));
         if keys.len() > salus_wire::limits::STATE_KEYS_MAX {
@@ -208,10 +212,13 @@ impl SegmentGathering {
     }
 
     /// Opens a segment when it can be, closes the epoch when there is none, else keeps waiting.
-    fn settle(&mut self, plan: &ReadPlan, locator: Locator, wanted: Wanted) {
-        let whole = |found: &Found| found.good.len() >= self.geometry.data();
-        if let Some(winner) = wanted.found.iter().position(whole) {
-            return self.open(wanted, winner);
+    fn settle(&mut self, plan: &ReadPlan, locator: Locator, mut wanted: Wanted) {
+        let data = self.geometry.data();
+        while let Some(whole) = wanted.take_whole(data) {
+            match self.open(&mut wanted, whole) {
+                Ok(()) => return,
+                Err((manifest, place)) => self.accused.push((manifest, place)),
+            }
         }
         let ended = self.epochs.get(wanted.epoch).and_then(|epoch| epoch.end);
         let beyond_end = wanted.found.is_empty() && ended.is_some_and(|end| wanted.index >= end);
@@ -240,19 +247,24 @@ impl SegmentGathering {
         }
     }
 
-    fn open(&mut self, mut wanted: Wanted, winner: usize) {
-        let Found { manifest, place, good } = wanted.found.swap_remove(winner);
+    /// Opens a segment of which there are enough fragments. One that cannot be opened is handed back,
+    /// and those who hold it have nothing else.
+    fn open(&mut self, wanted: &mut Wanted, whole: Found) -> Result<(), (Manifest, BatchPlace)> {
+        let Found { manifest, place, good } = whole;
+        let Some(epoch) = self.epochs.get(wanted.epoch) else { return Ok(()) };
+        let holders: Vec<MemberIndex> = good.iter().map(|one| MemberIndex::new(one.index().get())).collect();
+        let Some(leaves) = opened_leaves(&epoch.key, SegmentIndex::new(wanted.index), &manifest, good) else {
+            wanted.failed.extend(holders);
+            return Err((manifest, place));
+        };
         for other in std::mem::take(&mut wanted.found).into_iter().flat_map(|found| found.good) {
-            self.fault(&mut wanted, MemberIndex::new(other.index().get()), Code::BadFragment);
+            self.fault(wanted, MemberIndex::new(other.index().get()), Code::BadFragment);
         }
-        let Some(epoch) = self.epochs.get(wanted.epoch) else { return };
-        match opened_leaves(&epoch.key, SegmentIndex::new(wanted.index), &manifest, good) {
-            Ok(leaves) => self.opened.push(OpenedSegment { manifest, place, leaves }),
-            Err(what) => self.failed = Some(ClientError::Writer { what }),
-        }
+        self.opened.push(OpenedSegment { manifest, place, leaves });
         if self.opened.len() > SEGMENTS_MAX {
             self.failed = Some(ClientError::BeyondGrant);
         }
+        Ok(())
     }
 
     fn widen(&mut self) {
@@ -271,7 +283,8 @@ impl SegmentGathering {
     }
 
     /// Checks a state proof against the policy, every manifest against its anchor, and every
-    /// reading against its manifest.
+    /// reading against its manifest. A writer is at fault only for what is anchored: anything else
+    /// may be the word of stores.
     pub(crate) fn verify(
         &self,
         plan: &ReadPlan,
@@ -282,6 +295,12 @@ impl SegmentGathering {
         // A state that holds the access holds every anchor that was final before it.
         if !matches!(state.get(&StateKey::Access(self.access.tag)), Proven::Present(_)) {
             return Err(Code::NotReady);
+        }
+        let is_anchored = |(manifest, place): &(Manifest, BatchPlace)| {
+            batch::verify(&state, place, manifest.clone()).is_ok()
+        };
+        if self.accused.iter().any(is_anchored) {
+            return Err(Code::WriterFault);
         }
         let mut readings = BTreeMap::new();
         for segment in &self.opened {
@@ -337,6 +356,12 @@ impl Wanted {
         }
     }
 
+    /// The first of those found of which there are enough fragments.
+    fn take_whole(&mut self, data: usize) -> Option<Found> {
+        let whole = self.found.iter().position(|found| found.good.len() >= data)?;
+        Some(self.found.swap_remove(whole))
+    }
+
     fn keep(&mut self, manifest: Manifest, place: BatchPlace, checked: CheckedFragment) {
         let same = |found: &&mut Found| found.manifest == manifest && found.place == place;
         match self.found.iter_mut().find(same) {
@@ -387,18 +412,16 @@ impl OpenedSegment {
     }
 }
 
+/// The leaves of a segment, each with its salt; nothing when it contradicts itself.
 fn opened_leaves(
     epoch: &OpeningEpoch,
     index: SegmentIndex,
     manifest: &Manifest,
     good: Vec<CheckedFragment>,
-) -> Result<Vec<([u8; 32], Leaf)>, &'static str> {
-    let quorum = Quorum::gather(manifest, good).map_err(|_| "fragments of two segments under one locator")?;
-    let segment = epoch
-        .segment_key(index, manifest)
-        .and_then(|key| open(manifest, quorum, key))
-        .map_err(|_| "good fragments do not make the committed segment")?;
-    let leaves = salus_clinical::segment::unpack(segment.plaintext())
-        .map_err(|_| "a segment that opens does not decode")?;
-    Ok((0_u32..).zip(leaves).map(|(index, leaf)| (segment.salt(index), leaf)).collect())
+) -> Option<Vec<([u8; 32], Leaf)>> {
+    let quorum = Quorum::gather(manifest, good).ok()?;
+    let key = epoch.segment_key(index, manifest).ok()?;
+    let segment = open(manifest, quorum, key).ok()?;
+    let leaves = salus_clinical::segment::unpack(segment.plaintext()).ok()?;
+    Some((0_u32..).zip(leaves).map(|(index, leaf)| (segment.salt(index), leaf)).collect())
 }

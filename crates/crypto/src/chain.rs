@@ -61,9 +61,18 @@ impl ChainSeed {
 
     /// All tags, of x_1 to x_1024 in this order, at the price of 2048 hashes.
     pub fn tags(&self) -> Vec<ChainTag> {
-        let top = self.top();
-        let mut tags = top.earlier_tags(CHAIN_LEN_MAX);
-        tags.push(top.tag());
+        self.tags_to(CHAIN_LEN_MAX)
+    }
+
+    /// The tags of x_1 to x_`last` in this order, at the price of 1024 + `last` hashes. Asking for
+    /// each by itself costs a walk down the chain every time.
+    pub fn tags_to(&self, last: u16) -> Vec<ChainTag> {
+        if last == 0 {
+            return Vec::new();
+        }
+        let link = self.link(last);
+        let mut tags = link.earlier_tags(last);
+        tags.push(link.tag());
         tags
     }
 
@@ -292,6 +301,8 @@ mod tests {
 
     #[test]
     fn tags_from_the_seed_and_from_a_link_agree() {
+        assert_eq!(seed().tags_to(0), []);
+        assert_eq!(seed().tags_to(33), seed().tags()[..33]);
         let tags = seed().tags();
         assert_eq!(tags.len(), usize::from(CHAIN_LEN_MAX));
         for index in [1, 2, 300, CHAIN_LEN_MAX] {

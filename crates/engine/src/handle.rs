@@ -68,6 +68,13 @@ impl Handle {
         *self.head.borrow()
     }
 
+    /// Members whose votes were seen to contradict each other since this engine began, with both
+    /// signatures: no honest member's ever do.
+    #[must_use]
+    pub fn accused(&self) -> Vec<MemberIndex> {
+        self.heard.accused()
+    }
+
     /// Resolves with the head once it is at or above `height`.
     ///
     /// # Errors

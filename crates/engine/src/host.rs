@@ -24,6 +24,8 @@ use salus_wire::{Genesis, MemberIndex, TimeMs};
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
+/// Slots of a new index of digests, which take about a megabyte.
+const INDEX_SLOTS: u32 = 16_384;
 /// Messages a second from one peer on a channel; what is above is dropped and made up for.
 const RATE: Quota = Quota::per_second(NZU32!(2_048));
 /// The same for blocks and their repair.
@@ -83,12 +85,27 @@ pub struct Links<W: Wiring> {
     pub start: Box<dyn FnOnce() -> Task<()> + Send>,
 }
 
+/// How a member's files are called, and how they begin.
+#[derive(Clone, Debug)]
+pub struct Files {
+    /// Goes before their names, for a runtime that has the files of several members.
+    pub prefix: String,
+    /// Slots of a new index of digests, a power of two; it doubles as it fills.
+    pub index_slots: u32,
+}
+
+impl Default for Files {
+    fn default() -> Self {
+        Self { prefix: String::new(), index_slots: INDEX_SLOTS }
+    }
+}
+
 /// What one engine runs on.
 pub struct Host<E, W: Wiring, T> {
     /// The runtime.
     pub runtime: E,
-    /// Goes before the names of this member's files, for a runtime that has the files of several.
-    pub prefix: String,
+    /// The member's files.
+    pub files: Files,
     /// The member's clock.
     pub clock: Clock,
     /// The links.

@@ -25,6 +25,7 @@ use rand::CryptoRng;
 use salus_crypto::digest::Digest;
 use salus_crypto::sign::PublicKey;
 use salus_ledger::{Applied, Moment, ReadSet};
+use salus_planted::{Bug, is};
 use salus_wire::block::{receipts_root, transactions_root};
 use salus_wire::limits::BLOCK_BYTES_MAX;
 use salus_wire::rpc::{Committed, FinalBlock};
@@ -211,7 +212,8 @@ impl<T: StateTree> Judge<T> {
         let parent_digest = parent.digest();
         let Some(lineage) = self.lineage(&parent_digest) else { return Ok(None) };
         let Some(height) = parent.height.next() else { return Ok(None) };
-        let skip: HashSet<Digest> = lineage.iter().flat_map(|branch| &branch.tx_digests).copied().collect();
+        let held = lineage.iter().filter(|_| !is(Bug::TransactionTwice));
+        let skip: HashSet<Digest> = held.flat_map(|branch| &branch.tx_digests).copied().collect();
         let txs = self.pool.select(BLOCK_BYTES_MAX.saturating_sub(HEADER_ROOM), &skip);
         let done = self.execute(&lineage, self.moment(height, slot.time), &txs)?;
         let tx_digests: Vec<Digest> = txs.iter().map(Tx::digest).collect();
@@ -391,7 +393,7 @@ impl<T: StateTree> Judge<T> {
         if Some(header.height) != parent.height.next() || header.parent != parent.digest() {
             return Err(Fault::Height);
         }
-        if header.time <= parent.time {
+        if header.time <= parent.time && !is(Bug::TimeRunsBack) {
             return Err(Fault::Time);
         }
         Ok(())
@@ -463,7 +465,10 @@ impl<T: StateTree> Judge<T> {
     /// them final too. An earlier vote on them may have been cut short before they were recorded.
     fn keep(&mut self, candidate: &Candidate, done: Executed<T::Branch>) -> Vec<GrantTag> {
         let branch = Branch::of(candidate, done);
-        let ancestors = self.lineage(&candidate.header().parent).unwrap_or_default();
+        let mut ancestors = self.lineage(&candidate.header().parent).unwrap_or_default();
+        if is(Bug::AncestorsForgotten) {
+            ancestors.clear();
+        }
         let all = branch.revoked.iter().copied().chain(withdrawn(&ancestors)).collect();
         if self.branches.len() >= BRANCHES_MAX {
             self.branches.clear();

@@ -12,8 +12,9 @@ use commonware_consensus::marshal::Update;
 use commonware_consensus::simplex::types::{Activity, Attributable as _};
 use commonware_utils::acknowledgement::Exact;
 use salus_wire::{Height, MemberIndex};
-use std::sync::Arc;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
@@ -65,6 +66,8 @@ pub(crate) struct Ears<R> {
 pub(crate) struct Heard {
     members: Vec<MemberIndex>,
     at_ms: Vec<AtomicU64>,
+    /// Bounded by the number of members.
+    accused: Mutex<BTreeSet<MemberIndex>>,
     clock: Clock,
 }
 
@@ -74,7 +77,7 @@ impl Heard {
         let members: Vec<MemberIndex> =
             roster.set().iter().filter_map(|key: &PeerKey| roster.member(key)).collect();
         let at_ms = members.iter().map(|_| AtomicU64::new(0)).collect();
-        Self { members, at_ms, clock }
+        Self { members, at_ms, accused: Mutex::default(), clock }
     }
 
     /// Members other than `me` heard lately.
@@ -87,6 +90,10 @@ impl Heard {
         u16::try_from(count).unwrap_or(u16::MAX)
     }
 
+    pub(crate) fn accused(&self) -> Vec<MemberIndex> {
+        self.accused.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().collect()
+    }
+
     fn hear(&self, signer: u32) {
         if let Some(at) = usize::try_from(signer).ok().and_then(|rank| self.at_ms.get(rank)) {
             at.store((self.clock)().get(), Ordering::Relaxed);
@@ -94,9 +101,11 @@ impl Heard {
     }
 
     fn accuse(&self, signer: u32, what: &'static str) {
-        let member =
-            usize::try_from(signer).ok().and_then(|rank| self.members.get(rank)).map(|member| member.get());
-        tracing::error!(member, what, "a member contradicted itself");
+        let Some(member) = usize::try_from(signer).ok().and_then(|rank| self.members.get(rank)) else {
+            return;
+        };
+        self.accused.lock().unwrap_or_else(PoisonError::into_inner).insert(*member);
+        tracing::error!(member = member.get(), what, "a member contradicted itself");
     }
 }
 

@@ -24,6 +24,7 @@ use commonware_consensus::marshal::ancestry::Ancestry;
 use commonware_consensus::{Application, Viewable as _};
 use commonware_cryptography::Digested;
 use futures::StreamExt as _;
+use salus_planted::{Bug, is};
 use salus_wire::limits::CLOCK_AHEAD_MS_MAX;
 use salus_wire::{GrantTag, Header, MemberIndex, TimeMs, View};
 use std::sync::Arc;
@@ -90,7 +91,8 @@ impl Voter {
         let parent = parent.inner().clone();
         self.reach(&parent, &mut ancestry).await?;
         self.pace(&context, &parent).await?;
-        let time = (self.clock)().max(parent.header().time.plus_ms(1));
+        let earliest = if is(Bug::TimeRunsBack) { TimeMs::new(0) } else { parent.header().time.plus_ms(1) };
+        let time = (self.clock)().max(earliest);
         let (view, parent_view) = views(&round);
         let slot = Slot { view, parent_view, proposer: self.me, time };
         let header = Box::new(parent.header().clone());
@@ -109,7 +111,8 @@ impl Voter {
     ) -> Result<bool, Unsaid> {
         let candidate = ancestry.next().await.ok_or(Unsaid)?.inner().clone();
         let parent = ancestry.next().await.ok_or(Unsaid)?.inner().clone();
-        if !self.fits(candidate.header(), &round) || candidate.header().time <= parent.header().time {
+        let later = candidate.header().time > parent.header().time || is(Bug::TimeRunsBack);
+        if !self.fits(candidate.header(), &round) || !later {
             tracing::warn!(height = %candidate.header().height, "a proposal does not fit its place");
             return Ok(false);
         }
@@ -203,6 +206,9 @@ impl Voter {
     /// Returns when the refusal of these grants is durable.
     async fn record(&self, revoked: Vec<GrantTag>) -> Result<(), Unsaid> {
         if revoked.is_empty() {
+            return Ok(());
+        }
+        if is(Bug::VoteBeforeRecord) {
             return Ok(());
         }
         if let Err(failed) = self.watch.before_vote(revoked).await {

@@ -13,6 +13,7 @@ use rand_core::CryptoRng;
 use salus_crypto::chain::ChainAnchor;
 use salus_crypto::sharing::{self, Share, ShareIndex, Threshold};
 use salus_crypto::{PublicKey, Secret, SigningKey};
+use salus_planted::{Bug, is};
 use salus_wire::release::{EpochHeader, EpochShare, ShareBytes, epoch_message};
 use salus_wire::{
     ChainId, DataClass, EpochId, Faults, List, Locator, Manifest, MemberIndex, PartyId, SegmentIndex,
@@ -62,6 +63,9 @@ impl SealingEpoch {
     pub fn generate(terms: EpochTerms, rng: &mut impl CryptoRng) -> Self {
         let mut id = [0; 16];
         rng.fill_bytes(&mut id);
+        if is(Bug::EpochKeyReused) {
+            return Self { id: EpochId::new([7; 16]), terms, key: Secret::from_bytes([7; 32]) };
+        }
         Self { id: EpochId::new(id), terms, key: Secret::random(rng) }
     }
 

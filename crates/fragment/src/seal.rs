@@ -13,6 +13,7 @@ use rand_core::CryptoRng;
 use salus_crypto::chunked::seal_chunks;
 use salus_crypto::digest::{Digest, ciphertext_hash, fragment_hash};
 use salus_crypto::{Secret, merkle, sharing};
+use salus_planted::{Bug, is};
 use salus_wire::limits::{SEGMENT_BYTES_MAX, SEGMENT_LEAVES_MAX};
 use salus_wire::manifest::Suite;
 use salus_wire::receipt::Leaf;
@@ -61,7 +62,9 @@ pub fn seal(
 ) -> Result<SealedSegment, SealError> {
     admit(epoch, &draft)?;
     let mut seal_random = [0; 32];
-    rng.fill_bytes(&mut seal_random);
+    if !is(Bug::SealRandomReused) {
+        rng.fill_bytes(&mut seal_random);
+    }
     let locator = epoch.locator(draft.index);
     let key = keys::segment(epoch.key(), &seal_random, &locator);
     let leaves = merkle::root(&leaf_digests(&key, draft.leaves));

@@ -28,6 +28,7 @@ use salus_crypto::chain::ChainAnchor;
 use salus_crypto::digest::Digest;
 use salus_crypto::merkle;
 use salus_crypto::sign::SigningKey;
+use salus_planted::{Bug, is};
 use salus_store::queue::{Row, RowNumber};
 use salus_wire::ids::{BatchNumber, MemberIndex, PartyId, TimeMs};
 use salus_wire::limits::BATCH_SEGMENTS_MAX;
@@ -258,7 +259,11 @@ impl Machine {
     }
 
     fn finish(&mut self, effects: &mut Vec<Effect>) {
-        while self.under_way.front().is_some_and(|batch| batch.anchor == Anchoring::Final) {
+        let done = |batch: &Batch| {
+            batch.anchor == Anchoring::Final
+                || (is(Bug::DoneAtSubmission) && batch.anchor == Anchoring::Submitted)
+        };
+        while self.under_way.front().is_some_and(done) {
             if let Some(batch) = self.under_way.pop_front() {
                 effects.push(Effect::Done(batch.below));
             }

@@ -7,6 +7,7 @@
 use crate::apply::Moment;
 use crate::read::{View, target};
 use salus_crypto::PublicKey;
+use salus_planted::{Bug, is};
 use salus_wire::limits::BODY_BYTES;
 use salus_wire::state::{
     AccessRecord, AnchorRecord, DeviceRecord, GrantRecord, IdentityRecord, Standing, StateKey, StateValue,
@@ -97,7 +98,7 @@ fn revoke_grant(
     signer: &PublicKey,
 ) -> Result<StateValue, Code> {
     let Some(StateValue::Grant(record)) = view.get(key)? else { return Err(Code::NotFound) };
-    if record.one_time != *signer {
+    if record.one_time != *signer && !is(Bug::AnyoneWithdraws) {
         return Err(Code::UnknownSigner);
     }
     let standing = ended(record.standing, moment)?;
@@ -106,6 +107,9 @@ fn revoke_grant(
 
 /// The signer is the registrar of a member that exists.
 fn registrar(view: &View<'_>, member: MemberIndex, signer: &PublicKey) -> Result<(), Code> {
+    if is(Bug::AnyRegistrar) {
+        return Ok(());
+    }
     match view.get(&StateKey::Member(member))? {
         Some(StateValue::Member(record)) if record.registrar == *signer => Ok(()),
         _ => Err(Code::UnknownSigner),
@@ -132,13 +136,14 @@ fn gateway_signs(view: &View<'_>, moment: &Moment, gateway: PartyId, signer: &Pu
 /// The promises come from n - f distinct members, in ascending order so that a set has one form.
 /// Of those stores f may lie, and the rest still rebuild the segments (INV-1).
 fn enough_stores(held: &[Held], faults: Faults) -> Result<(), Code> {
-    if !held.is_sorted_by(|a, b| a.store < b.store) {
+    if !held.is_sorted_by(|a, b| a.store < b.store) && !is(Bug::ReceiptsRepeated) {
         return Err(Code::Malformed);
     }
     if held.iter().any(|promise| promise.store.get() >= faults.members()) {
         return Err(Code::BadReceipt);
     }
-    if held.len() < usize::from(faults.quorum()) {
+    let fewer = usize::from(is(Bug::FewerReceipts));
+    if held.len().saturating_add(fewer) < usize::from(faults.quorum()) {
         return Err(Code::TooFewReceipts);
     }
     Ok(())
@@ -151,8 +156,8 @@ fn full_length(body: &SealedBody) -> Result<(), Code> {
 
 fn vacant(view: &View<'_>, key: &StateKey) -> Result<(), Code> {
     match view.get(key)? {
-        None => Ok(()),
-        Some(_) => Err(Code::AlreadyExists),
+        Some(_) if !is(Bug::EntryOverwritten) => Err(Code::AlreadyExists),
+        _ => Ok(()),
     }
 }
 

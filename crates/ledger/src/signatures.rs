@@ -7,6 +7,7 @@
 
 use rand_core::CryptoRng;
 use salus_crypto::{Batch, PublicKey};
+use salus_planted::{Bug, is};
 use salus_wire::manifest::held_message;
 use salus_wire::{ChainId, MemberIndex, Tx, TxBody, namespaces};
 
@@ -34,6 +35,9 @@ pub fn check_signatures(
     let mut gathered = Gathered { batch: Batch::new(), owners: Vec::new(), bad: Vec::new() };
     for (index, tx) in txs.iter().enumerate() {
         gathered.add(chain, index, tx, service_keys);
+    }
+    if is(Bug::SignaturesUnchecked) {
+        return Ok(());
     }
     if gathered.batch.verify(rng).is_err() {
         gathered.blame();

@@ -9,6 +9,7 @@ use crate::office::ReadState;
 use futures::future::BoxFuture;
 use salus_consent::Refusals;
 use salus_engine::{Watch, WatchFailed};
+use salus_planted::{Bug, is};
 use salus_store::journal::RECORD_BYTES_MAX;
 use salus_store::{Journal, StoreError};
 use salus_wire::rpc::Refusal;
@@ -112,7 +113,9 @@ impl RefusalBook {
     pub async fn refuse(&self, grants: Vec<GrantTag>) -> Result<(), RefusalError> {
         {
             let mut refusals = self.refusals.write().unwrap_or_else(PoisonError::into_inner);
-            grants.iter().for_each(|grant| refusals.refuse(*grant));
+            if !is(Bug::RefusalNotInMemory) {
+                grants.iter().for_each(|grant| refusals.refuse(*grant));
+            }
         }
         let kept = Arc::clone(&self.kept);
         self.writer.write(move || lock(&kept).keep(grants)).await
@@ -159,7 +162,9 @@ impl Kept {
         let new: Vec<GrantTag> = grants.into_iter().filter(|grant| !self.grants.contains(grant)).collect();
         for record in records(new.iter().copied()) {
             // Nobody is acknowledged with this evidence: the engine waits for the call to return.
-            let _durable = self.journal.append(&record, ())?;
+            if !is(Bug::RefusalNotDurable) {
+                let _durable = self.journal.append(&record, ())?;
+            }
         }
         self.grants.extend(new);
         Ok(())

@@ -9,6 +9,7 @@ use crate::error::Unproven;
 use crate::policy::TrustPolicy;
 use crate::trie;
 use salus_crypto::Digest;
+use salus_planted::{Bug, is};
 use salus_wire::state::Tip;
 use salus_wire::{ProvenItem, StateKey, StateProof, StateValue, Terminal, encode};
 use std::collections::BTreeMap;
@@ -71,6 +72,9 @@ pub fn verify(policy: &TrustPolicy, proof: &StateProof) -> Result<ProvenState, U
 }
 
 fn check(state: &Digest, item: &ProvenItem) -> Result<(), Unproven> {
+    if is(Bug::ProofUnchecked) {
+        return Ok(());
+    }
     let path = item.key.path();
     if !ends_rightly(&path, item) {
         return Err(Unproven::StateEntry);

@@ -35,13 +35,17 @@ pub fn age_ms(context: &Context) -> u64 {
 /// A clock that reads this skew.
 #[must_use]
 pub fn clock(context: Arc<Context>, skew: Arc<Skew>) -> host::Clock {
-    Arc::new(move || {
-        let world = match skew.frozen_at.load(Ordering::Relaxed) {
-            0 => world_ms(&context),
-            frozen => frozen,
-        };
-        TimeMs::new(world.saturating_add_signed(skew.ahead_ms.load(Ordering::Relaxed)))
-    })
+    Arc::new(move || reading(&context, &skew))
+}
+
+/// What such a clock reads now.
+#[must_use]
+pub fn reading(context: &Context, skew: &Skew) -> TimeMs {
+    let world = match skew.frozen_at.load(Ordering::Relaxed) {
+        0 => world_ms(context),
+        frozen => frozen,
+    };
+    TimeMs::new(world.saturating_add_signed(skew.ahead_ms.load(Ordering::Relaxed)))
 }
 
 /// The timers of a runtime.

@@ -267,6 +267,7 @@ impl ObjectStore for Objects {
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> object_store::Result<GetResult> {
+        (self.sleep)(self.slowest / 4).await;
         self.kept.get_opts(location, options).await
     }
 

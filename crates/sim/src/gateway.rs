@@ -3,6 +3,7 @@
 use crate::clock::{age_ms, world_ms};
 use crate::disk::{Ills, lock};
 use crate::keys::{dice, signing};
+use crate::oracle::Broken;
 use crate::road::Caller;
 use crate::world::{End, World};
 use commonware_runtime::deterministic::Context;
@@ -22,7 +23,7 @@ use salus_store::queue::{Arrival, Limits, Row, RowNumber};
 use salus_wire::release::Deposit;
 use salus_wire::rpc::{Put, Request, Response};
 use salus_wire::tx::Held;
-use salus_wire::{BatchNumber, Code, MemberIndex, StateKey, TimeMs, Tx};
+use salus_wire::{BatchNumber, Blob, Code, List, Locator, MemberIndex, StateKey, TimeMs, Tx};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
@@ -49,6 +50,8 @@ pub type Told = oneshot::Sender<Result<(), Code>>;
 pub struct Edge {
     disk: Mutex<QueueDisk>,
     deposits: Mutex<BTreeMap<u64, Waiting>>,
+    /// The random bytes of every segment that was sealed, and the first one's locator.
+    seals: Mutex<BTreeMap<[u8; 32], Locator>>,
     /// What is wrong with its disk.
     pub ills: Ills,
     lives: AtomicU32,
@@ -228,7 +231,7 @@ impl Gateway {
         let cast = &world.cast;
         let mut queue = Machine::new(Arc::clone(&cast.gateway_machine), LIMITS);
         if let Err(how) = recover(world, &mut queue) {
-            world.breaks(crate::oracle::Broken { promise: "INV-1", at_ms: age_ms(&context), how });
+            world.breaks(Broken { promise: "INV-1", at_ms: age_ms(&context), how });
             return None;
         }
         let members = Members {
@@ -409,10 +412,14 @@ impl Gateway {
                 let place = deposits.last_key_value().map_or(0, |(place, _)| place + 1);
                 deposits.insert(place, Waiting { to, id: (self.life, id), deposit: *deposit });
             }
-            BatchEffect::Put { batch, to, put } => self.put(batch, to, *put),
+            BatchEffect::Put { batch, to, put } => {
+                self.fresh(&put);
+                self.spoil(to, &put);
+                self.put(batch, to, *put);
+            }
             BatchEffect::Anchor { batch, tx } => self.anchor(batch, *tx),
             BatchEffect::Done(below) => self.ask(Asked::Done, |ticket| Input::DoneBelow(ticket, below)),
-            BatchEffect::Spoilt(rows) => self.world.breaks(crate::oracle::Broken {
+            BatchEffect::Spoilt(rows) => self.world.breaks(Broken {
                 promise: "INV-1",
                 at_ms: age_ms(&self.context),
                 how: format!("{rows} rows of the queue hold no frame"),
@@ -422,6 +429,44 @@ impl Gateway {
 
     fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
         self.context.child("hand").spawn(move |_| work);
+    }
+
+    /// No two segments are ever sealed with the same random bytes, under whatever key.
+    fn fresh(&self, put: &Put) {
+        let mut seals = lock(&self.world.edge.seals);
+        for segment in put.segments.iter() {
+            let manifest = &segment.manifest;
+            let first = *seals.entry(manifest.seal_random).or_insert(manifest.locator);
+            if first != manifest.locator {
+                let how = "two segments were sealed with the same random bytes".to_owned();
+                self.world.breaks(Broken { promise: "INV-2", at_ms: age_ms(&self.context), how });
+            }
+        }
+    }
+
+    /// Now and then a store is brought the batch with a bit of a fragment flipped first.
+    fn spoil(&self, to: MemberIndex, put: &Put) {
+        if lock(&self.world.dice).random_range(0..30) > 0 {
+            return;
+        }
+        let mut segments = put.segments.to_vec();
+        let Some(segment) = segments.first_mut() else { return };
+        let mut bytes = segment.fragment.to_vec();
+        if let Some(byte) = bytes.first_mut() {
+            *byte ^= 1;
+        }
+        segment.fragment = Blob::new(bytes).expect("as long as before");
+        let put = Put { segments: List::new(segments).expect("as many as before"), ..put.clone() };
+        self.world.fault("spoilt fragment");
+        let (world, ground, context) =
+            (Arc::clone(&self.world), Arc::clone(&self.ground), Arc::clone(&self.context));
+        self.spawn(async move {
+            let answer = ask_store(&ground, to, &Request::Put(Box::new(put))).await;
+            if answer.is_ok() && !world.liars.contains(&to) {
+                let how = format!("store {to} promised to hold a fragment that is not the manifest's");
+                world.breaks(Broken { promise: "INV-6", at_ms: age_ms(&context), how });
+            }
+        });
     }
 
     fn put(&self, batch: BatchNumber, to: MemberIndex, put: Put) {

@@ -1,13 +1,19 @@
 //! Members that lie: what they answer in place of the truth.
 
 use crate::disk::lock;
+use crate::keys::signing;
 use crate::member::Life;
 use crate::world::World;
 use rand::RngExt;
+use salus_crypto::digest::Digest;
+use salus_crypto::sign::{PublicKey, SigningKey};
 use salus_link::Subject;
 use salus_wire::rpc::{Committed, Refusal, Request, Response};
-use salus_wire::state::Tip;
-use salus_wire::{Blob, Code, Height, List, MemberIndex, Outcome};
+use salus_wire::state::{CertifiedChain, Tip};
+use salus_wire::{
+    Blob, Code, Header, Height, List, MemberIndex, Outcome, ProvenItem, StateKey, StateProof, Terminal, View,
+    namespaces,
+};
 
 /// What a liar says; `None` is silence.
 pub async fn answer(
@@ -28,6 +34,7 @@ pub async fn answer(
         (5, _) => Some(refuse(world)),
         (6, Request::Submit(_)) => Some(committed(life, Outcome::Applied)),
         (7, Request::Submit(_)) => Some(committed(life, Outcome::Refused(Code::AlreadyExists))),
+        (8, Request::Prove(keys)) => Some(Response::Proof(Box::new(nothing(world, life, keys)))),
         _ => {
             let truth = life.door.answer(subject, request).await;
             Some(twist(world, member, truth))
@@ -46,6 +53,69 @@ fn refuse(world: &World) -> Response {
 fn committed(life: &Life, outcome: Outcome) -> Response {
     let head = life.door.engine.head();
     Response::Committed(Committed { at: Tip { height: head.height, time: head.time }, outcome })
+}
+
+/// A proof that the ledger is empty, certified by all who lie.
+fn nothing(world: &World, life: &Life, keys: &[StateKey]) -> StateProof {
+    let head = life.door.engine.head();
+    let (height, time) = (head.height.next().unwrap_or(head.height), head.time.plus_ms(1));
+    let header = Header {
+        chain: world.cast.chain,
+        height,
+        view: View::new(height.get() + 1),
+        parent_view: View::new(height.get()),
+        parent: head.digest,
+        proposer: MemberIndex::new(0),
+        time,
+        transactions: Digest::ZERO,
+        receipts: Digest::ZERO,
+        state: Digest::ZERO,
+    };
+    let certificate = Blob::new(certificate(world, &header)).expect("short");
+    let chain = CertifiedChain { headers: List::new(vec![header]).expect("one"), certificate };
+    let absent = |key: &StateKey| ProvenItem {
+        key: *key,
+        value: None,
+        terminal: Terminal::Empty,
+        siblings: List::empty(),
+    };
+    let items = keys.iter().map(absent).collect();
+    StateProof { chain, items: List::new(items).expect("as many as were asked for") }
+}
+
+/// As `spec/certificate.md` says, but by the liars' votes alone.
+fn certificate(world: &World, header: &Header) -> Vec<u8> {
+    let chain = world.cast.chain;
+    let mut proposal = varint(0);
+    proposal.extend(varint(header.view.get()));
+    proposal.extend(varint(header.parent_view.get()));
+    proposal.extend(header.digest().as_bytes());
+    let namespace = [namespaces::FINALITY.as_str().as_bytes(), chain.0.as_bytes(), b"_FINALIZE"].concat();
+    let length = varint(u64::try_from(namespace.len()).expect("short"));
+    let message = [length, namespace, proposal.clone()].concat();
+    let mut signers: Vec<PublicKey> = world.cast.genesis.members.iter().map(|one| one.consensus).collect();
+    signers.sort_unstable();
+    let mut votes: Vec<(usize, SigningKey)> = world
+        .liars
+        .iter()
+        .map(|liar| signing(*world.keys(*liar).consensus.danger_expose()))
+        .filter_map(|key| Some((signers.iter().position(|one| *one == key.public_key())?, key)))
+        .collect();
+    votes.sort_unstable_by_key(|(rank, _)| *rank);
+    let bits = votes.iter().fold(0_u64, |bits, (rank, _)| bits | 1 << rank);
+    let mut certificate = proposal;
+    certificate.extend(u64::from(world.cast.faults.members()).to_be_bytes());
+    certificate.extend(bits.to_le_bytes().iter().take(signers.len().div_ceil(8)));
+    certificate.extend(varint(u64::try_from(votes.len()).expect("few")));
+    for (_, key) in votes {
+        certificate.extend(key.sign_raw(&message).as_bytes());
+    }
+    certificate
+}
+
+fn varint(value: u64) -> Vec<u8> {
+    let low = u8::try_from(value % 0x80).expect("small");
+    if value < 0x80 { vec![low] } else { [vec![low | 0x80], varint(value / 0x80)].concat() }
 }
 
 /// Changes what it was asked for by a bit, or by more.

@@ -13,6 +13,7 @@
 
 pub mod clock;
 pub mod disk;
+pub mod foul;
 pub mod gateway;
 pub mod keys;
 pub mod liar;
@@ -21,6 +22,8 @@ pub mod member;
 pub mod oracle;
 pub mod people;
 pub mod plan;
+#[cfg(feature = "planted")]
+pub mod planted;
 pub mod road;
 pub mod run;
 pub mod world;

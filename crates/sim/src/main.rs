@@ -1,6 +1,9 @@
 //! `salus-sim`: runs worlds and says what was broken in them.
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "planted")]
+mod hunts;
+
 use clap::Parser;
 use salus_sim::plan::Plan;
 use salus_sim::run::{Outcome, run};
@@ -37,6 +40,19 @@ struct Cli {
     /// Print one JSON value at the end instead of text
     #[arg(long)]
     json: bool,
+    /// Plant each bug in turn and count the seeds that it takes to find it, at most `--seeds`; the
+    /// table of all of them is printed as Markdown
+    #[cfg(feature = "planted")]
+    #[arg(long)]
+    planted: bool,
+    /// How many times to search for each planted bug, from seeds far apart
+    #[cfg(feature = "planted")]
+    #[arg(long, default_value_t = 3)]
+    times: u64,
+    /// Only the planted bugs whose names begin so
+    #[cfg(feature = "planted")]
+    #[arg(long, default_value = "")]
+    bug: String,
 }
 
 fn main() -> ExitCode {
@@ -44,6 +60,10 @@ fn main() -> ExitCode {
     let started = Instant::now();
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let jobs = if cli.story { 1 } else { cli.jobs.unwrap_or(cores).max(1) };
+    #[cfg(feature = "planted")]
+    if cli.planted {
+        return hunts::all(&cli, jobs);
+    }
     let (next, stop) = (AtomicU64::new(cli.from), AtomicBool::new(false));
     let total = Mutex::new(Total::default());
     let until = cli.from.saturating_add(cli.seeds);

@@ -1,10 +1,11 @@
 //! One member: its engine and its roles on disks that outlive them, started and crashed at will.
 
-use crate::clock::{Skew, clock, sleeper};
+use crate::clock::{Skew, age_ms, clock, sleeper};
 use crate::disk::{Disks, LogFile, Objects, Tree, lock};
 use crate::keys::{dice, signing};
 use crate::links::{Net, links};
-use crate::oracle::Seen;
+use crate::oracle::{Broken, Seen};
+use crate::plan::Act;
 use crate::world::World;
 use commonware_runtime::deterministic::Context;
 use commonware_runtime::{Handle as Task, Spawner as _, Supervisor as _};
@@ -33,6 +34,9 @@ use tokio::sync::oneshot;
 
 /// The longest that a store takes to write an object.
 const SLOWEST_WRITE: Duration = Duration::from_millis(4);
+
+/// Slots of a new index of digests.
+const INDEX_SLOTS: u32 = 64;
 
 /// How blocks are paced in every world.
 #[must_use]
@@ -87,8 +91,25 @@ impl Watch for Ear {
                 self.member,
                 Seen::MayVote { member: self.member, grants: revoked },
             );
+            self.tempt_fate();
             Ok(())
         })
+    }
+}
+
+impl Ear {
+    /// In some worlds a member is cut off just after it has recorded a refusal, and is back before
+    /// the withdrawal is final for it.
+    fn tempt_fate(&self) {
+        let (within, back) = {
+            let mut dice = lock(&self.world.dice);
+            (dice.random_range(0..20), dice.random_range(20..200))
+        };
+        let now = age_ms(&self.context);
+        if self.world.plan.sudden && now < self.world.plan.calm_ms && within < 10 {
+            self.world.surprise(now + within, Act::Crash(self.member));
+            self.world.surprise(now + within + back, Act::Start(self.member));
+        }
     }
 }
 
@@ -152,7 +173,9 @@ async fn live(
     let (_stop, stopped) = oneshot::channel();
     let tree = Tree::open(&seat.disks);
     let clock: Clock = Arc::clone(&time);
-    let host = host::Host { runtime, prefix: format!("m{}-", member.get()), clock: time, links, tree };
+    // A small index is faster here and doubles within a world.
+    let files = host::Files { prefix: format!("m{}-", member.get()), index_slots: INDEX_SLOTS };
+    let host = host::Host { runtime, files, clock: time, links, tree };
     let open = |engine: Handle| {
         let office = Arc::new(Office {
             chain: world.cast.chain,
@@ -203,6 +226,10 @@ fn follow(world: &Arc<World>, context: &Context, engine: Handle, member: MemberI
     let mut told = engine.head().height;
     context.child("observer").spawn(move |context| async move {
         loop {
+            for accused in engine.accused().into_iter().filter(|one| !world.liars.contains(one)) {
+                let how = format!("honest member {accused} contradicted itself in its votes");
+                world.breaks(Broken { promise: "INV-4", at_ms: age_ms(&context), how });
+            }
             match blocks.recv().await {
                 Ok(block) => {
                     told = block.block.header.height;

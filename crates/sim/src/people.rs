@@ -1,9 +1,10 @@
 //! Devices that measure, patients who grant and withdraw, and people who read.
 
-use crate::clock::world_ms;
+use crate::clock::{age_ms, world_ms};
 use crate::disk::lock;
+use crate::foul;
 use crate::keys::START;
-use crate::oracle::{PatientNo, ReadOutcome, Seen};
+use crate::oracle::{Broken, PatientNo, ReadOutcome, Seen};
 use crate::road::Caller;
 use crate::world::{End, World};
 use commonware_runtime::deterministic::Context;
@@ -15,7 +16,8 @@ use salus_client::{Consortium, GrantFile, ReadPlan, ReadResult};
 use salus_crypto::sign::SigningKey;
 use salus_store::queue::Arrival;
 use salus_wire::consent::{Classes, DataClass, Purpose, Purposes};
-use salus_wire::{Blob, Code, GrantTag, Height, MemberIndex, Sequence, TimeMs, TimeSpan, Tx, decode, encode};
+use salus_wire::state::Tip;
+use salus_wire::{Blob, Code, GrantTag, MemberIndex, Sequence, TimeMs, TimeSpan, Tx, decode, encode};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,18 +25,18 @@ use std::time::Duration;
 const HEAR_WITHIN: Duration = Duration::from_secs(2);
 /// Between tries of what did not succeed.
 const AGAIN: Duration = Duration::from_millis(400);
-const GRANT_FILE_BYTES_MAX: usize = 4_096;
+pub(crate) const GRANT_FILE_BYTES_MAX: usize = 4_096;
 
 /// A time that nobody lives to see.
 fn far() -> TimeMs {
     START.plus_ms(1 << 40)
 }
 
-fn ever() -> TimeSpan {
+pub(crate) fn ever() -> TimeSpan {
     TimeSpan::new(TimeMs::new(1), far()).expect("not empty")
 }
 
-fn vitals() -> Classes {
+pub(crate) fn vitals() -> Classes {
     Classes::of(&[DataClass::Vitals]).expect("one")
 }
 
@@ -66,17 +68,33 @@ pub fn device(world: &Arc<World>, context: &Context, patient: PatientNo) {
                 patient.unsent = None;
                 patient.next += 1;
             }
-            let (twice, pause) = {
+            let (twice, otherwise, pause) = {
                 let mut dice = lock(&world.dice);
-                (dice.random_range(0..20) == 0, dice.random_range(20..2 * world.plan.frame_ms))
+                let pause = dice.random_range(20..2 * world.plan.frame_ms);
+                (dice.random_range(0..20) == 0, dice.random_range(0..20) == 0, pause)
             };
             if twice {
                 world.fault("doubled frame");
-                let _ = offer(&world, &context, arrival).await;
+                let _ = offer(&world, &context, arrival.clone()).await;
+            }
+            if otherwise {
+                repeats_itself(&world, &context, patient, arrival).await;
             }
             context.sleep(Duration::from_millis(pause)).await;
         }
     });
+}
+
+/// A device that signs another reading under a number that was acknowledged must be refused.
+async fn repeats_itself(world: &World, context: &Context, patient: PatientNo, arrival: Arrival) {
+    world.fault("sequence reused");
+    let other = lock(world.patient(patient)).frame(arrival.sequence.get(), TimeMs::new(world_ms(context)));
+    let frame = Blob::new(other).expect("a frame is small");
+    let (device, sequence) = (arrival.device, arrival.sequence);
+    if frame != arrival.frame && offer(world, context, Arrival { frame, ..arrival }).await {
+        let how = format!("two readings were acknowledged as {device:?} {sequence}");
+        world.breaks(Broken { promise: "INV-1", at_ms: age_ms(context), how });
+    }
 }
 
 async fn offer(world: &World, context: &Context, arrival: Arrival) -> bool {
@@ -85,7 +103,7 @@ async fn offer(world: &World, context: &Context, arrival: Arrival) -> bool {
 }
 
 /// A person's client.
-fn consortium(
+pub(crate) fn consortium(
     world: &Arc<World>,
     context: &Context,
     reader: usize,
@@ -97,16 +115,16 @@ fn consortium(
 }
 
 /// Orders a transaction until it is known what became of it.
-async fn surely(
+pub(crate) async fn settled(
     world: &Arc<World>,
     context: &Context,
     consortium: &Consortium,
     tx: &Tx,
-) -> Result<Height, Code> {
+) -> Result<Tip, Code> {
     loop {
         let home = MemberIndex::new(lock(&world.dice).random_range(0..world.cast.faults.members()));
         match consortium.settle(tx, home, &world.cast.policy).await {
-            Ok(committed) => return Ok(committed.at.height),
+            Ok(committed) => return Ok(committed.at),
             Err(error) if is_final(error.code()) => return Err(error.code()),
             Err(_) => context.sleep(AGAIN).await,
         }
@@ -121,17 +139,21 @@ const fn is_final(code: Code) -> bool {
 pub async fn register(world: &Arc<World>, context: &Context) {
     let (consortium, _) = consortium(world, context, 0, 50);
     for tx in world.cast.registrations() {
-        let _ = surely(world, context, &consortium, &tx).await;
+        let _ = settled(world, context, &consortium, &tx).await;
     }
 }
 
 /// A grant as its reader holds it.
-struct Held {
-    patient: PatientNo,
+pub struct Held {
+    /// Whose.
+    pub(crate) patient: PatientNo,
     index: u16,
-    tag: GrantTag,
-    file: Vec<u8>,
-    reader: usize,
+    /// Its tag.
+    pub(crate) tag: GrantTag,
+    /// The encoded file.
+    pub(crate) file: Vec<u8>,
+    /// Who may read.
+    pub(crate) reader: usize,
 }
 
 /// Commits a grant of everything to a reader.
@@ -164,7 +186,7 @@ async fn grant(
     let (tag, index) = (opened.tag(), opened.index);
     let reader = world.cast.readers.iter().position(|who| who.party == opened.grant.grantee)?;
     world.tell(context, Seen::Granting { patient, grant: tag });
-    let at = surely(world, context, &consortium, &tx).await;
+    let at = settled(world, context, &consortium, &tx).await.map(|at| at.height);
     world.tell(context, Seen::Granted { patient, grant: tag, at });
     match at {
         Ok(_) => {
@@ -181,8 +203,8 @@ async fn withdraw(world: &Arc<World>, context: &Context, held: &Held, purpose: u
     let Some(tx) = tx else { return };
     let (patient, grant) = (held.patient, held.tag);
     world.tell(context, Seen::Withdrawing { patient, grant });
-    if let Ok(at) = surely(world, context, &consortium, &tx).await {
-        world.tell(context, Seen::Withdrawn { patient, grant, at });
+    if let Ok(at) = settled(world, context, &consortium, &tx).await {
+        world.tell(context, Seen::Withdrawn { patient, grant, at: at.height });
     }
 }
 
@@ -267,6 +289,11 @@ pub fn consent(world: &Arc<World>, context: &Context, patient: PatientNo) {
             let pause = lock(&world.dice).random_range(100..1_500);
             context.sleep(Duration::from_millis(pause)).await;
             let _ = list(&world, &context, patient, purpose + 90).await;
+            if lock(&world.dice).random_range(0..2) == 0
+                && let Some(held) = grant(&world, &context, patient, reader, purpose + 93).await
+            {
+                foul::request(&world, &context, &held, purpose + 94).await;
+            }
             if lock(&world.dice).random_range(0..4) > 0 {
                 withdraw(&world, &context, &held, purpose + 91).await;
                 let _ = read(&world, &context, &held, purpose + 92).await;

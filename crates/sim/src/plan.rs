@@ -72,6 +72,8 @@ pub struct Plan {
     pub calm_ms: u64,
     /// Whether disks of engines may fail.
     pub storage_faults: bool,
+    /// Whether members are cut off just after they record a refusal.
+    pub sudden: bool,
     /// Whether a story is told.
     pub story: bool,
 }
@@ -98,6 +100,7 @@ impl Plan {
             blackouts: Vec::new(),
             calm_ms: CALM_FROM_MS,
             storage_faults: false,
+            sudden: rng.random_range(0..3) == 0,
             story: false,
         };
         // A world in five has liars, as many as may be.

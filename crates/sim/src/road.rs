@@ -1,10 +1,10 @@
 //! Calls from gateways and people to members: delayed, lost, doubled, cut, and answered by liars.
 
-use crate::clock::{clock, sleeper};
+use crate::clock::{age_ms, clock, reading, sleeper};
 use crate::disk::lock;
-use crate::keys::dice;
 use crate::liar;
-use crate::oracle::{PatientNo, Seen};
+use crate::member::Life;
+use crate::oracle::{Broken, PatientNo, Seen};
 use crate::world::{End, World};
 use commonware_runtime::deterministic::Context;
 use commonware_runtime::{Clock as _, Spawner as _, Supervisor as _};
@@ -17,19 +17,15 @@ use salus_crypto::chain::Link;
 use salus_crypto::secret::Secret;
 use salus_link::Subject;
 use salus_node::office::{Clock, Timers};
-use salus_wire::limits::RPC_BYTES_MAX;
+use salus_wire::limits::{RPC_BYTES_MAX, VIEW_STALE_MS};
 use salus_wire::rpc::{Request, Response};
 use salus_wire::{AccessTag, GrantTag, MemberIndex, PartyId, TimeMs, TxBody, decode, encode};
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::oneshot;
 
 /// Calls in a thousand that arrive twice.
 const DOUBLED: u16 = 20;
-
-/// Sets the dice of one era apart from those of another.
-const ERA: u64 = 1 << 40;
 
 /// One caller's ground.
 pub struct Caller {
@@ -57,7 +53,7 @@ impl Caller {
             subject,
             clock: clock(Arc::clone(&context), Arc::default()),
             sleep: sleeper(Arc::clone(&context)),
-            rng: Mutex::new(dice(world.seed, purpose + world.era.load(Ordering::Relaxed) * ERA)),
+            rng: Mutex::new(world.era_dice(purpose)),
             reads: Mutex::default(),
             world: Arc::clone(world),
             context,
@@ -114,6 +110,7 @@ impl Caller {
         let (world, subject) = (Arc::clone(&self.world), self.subject);
         life.calls.child("call").spawn(move |context| async move {
             let about = about(&request);
+            let stale = is_stale(&world, &context, to, &life);
             let response = if world.liars.contains(&to) {
                 liar::answer(&world, to, &life, subject, request).await
             } else {
@@ -123,12 +120,23 @@ impl Caller {
             if let (Response::Released(released), Some((access, grant))) = (&response, about) {
                 debug_assert_eq!(released.access, access);
                 let head = life.door.engine.head().height;
+                if stale && is_stale(&world, &context, to, &life) && !world.liars.contains(&to) {
+                    let how = format!("custodian {to} decided on a view that is old by its own clock");
+                    world.breaks(Broken { promise: "INV-5", at_ms: age_ms(&context), how });
+                }
                 world.see(&context, to, Seen::Released { member: to, access, grant, head });
             }
             let _ = told.send(response);
         });
         Some(answer)
     }
+}
+
+/// Whether a member's head is further from its own clock than it may be.
+fn is_stale(world: &World, context: &Context, member: MemberIndex, life: &Life) -> bool {
+    let now = reading(context, &world.seat(member).skew);
+    let head = life.door.engine.head().time;
+    now.since_ms(head).max(head.since_ms(now)) > VIEW_STALE_MS
 }
 
 /// The access and the grant of a request for key shares.

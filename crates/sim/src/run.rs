@@ -2,8 +2,9 @@
 
 use crate::clock::{age_ms, world_ms};
 use crate::disk::lock;
+use crate::foul;
 use crate::gateway;
-use crate::keys::{START, dice};
+use crate::keys::START;
 use crate::links::{FAIR, Net};
 use crate::member::{self, crash, start};
 use crate::oracle::{Broken, PatientNo, Summary};
@@ -57,23 +58,20 @@ pub fn run(seed: u64, plan: Plan) -> Outcome {
     let mut blackouts = world.plan.blackouts.clone();
     blackouts.sort_unstable();
     let mut blackouts = blackouts.into_iter();
-    let mut first = true;
     loop {
         let (shared, until) = (Arc::clone(&world), blackouts.next());
-        let begins = first;
         let ((phase, lasted_ms, trace), checkpoint) = runner.start_and_recover(|context| async move {
-            let phase = live(&shared, &context, begins, until).await;
+            let phase = live(&shared, &context, until).await;
             // Nothing of this runtime may outlive it.
             shared.cast.indices().for_each(|index| member::forget(shared.seat(index)));
             gateway::forget(&shared.edge);
             (phase, age_ms(&context), context.auditor().state())
         });
-        first = false;
         world.era.fetch_add(1, Ordering::Relaxed);
         match phase {
             Phase::Blackout => {
                 world.fault("blackout");
-                let mut rng = dice(seed, 4);
+                let mut rng = world.era_dice(4);
                 for index in world.cast.indices() {
                     crash(&world, index, &mut rng);
                 }
@@ -89,14 +87,14 @@ pub fn run(seed: u64, plan: Plan) -> Outcome {
     }
 }
 
-async fn live(world: &Arc<World>, context: &Context, begins: bool, until: Option<u64>) -> Phase {
+async fn live(world: &Arc<World>, context: &Context, until: Option<u64>) -> Phase {
     let net = Net::start(context, &world.cast.genesis).await;
     for index in world.cast.indices() {
         start(world, context, &net, index);
     }
     gateway::start(world, context);
-    life_goes_on(world, context, begins);
-    let mut rng = dice(world.seed, 5);
+    life_goes_on(world, context);
+    let mut rng = world.era_dice(5);
     let since = age_ms(context);
     let mut acts = world.plan.acts.iter().filter(|(at, _)| *at >= since).peekable();
     loop {
@@ -111,6 +109,9 @@ async fn live(world: &Arc<World>, context: &Context, begins: bool, until: Option
         while let Some((_, act)) = acts.next_if(|(at, _)| *at <= now) {
             perform(world, context, &net, act, &mut rng).await;
         }
+        for act in world.surprises(now) {
+            perform(world, context, &net, &act, &mut rng).await;
+        }
         if now >= world.plan.calm_ms {
             calm(world, context, &net, &mut rng).await;
             return Phase::Over;
@@ -118,14 +119,14 @@ async fn live(world: &Arc<World>, context: &Context, begins: bool, until: Option
     }
 }
 
-/// Devices, patients and readers. After a blackout patients begin new rounds; readings that were not
-/// acknowledged are offered again.
-fn life_goes_on(world: &Arc<World>, context: &Context, begins: bool) {
+/// Devices, patients and readers. After a blackout, which may have come before everybody was
+/// registered, they register again and patients begin new rounds; readings that were not acknowledged
+/// are offered again.
+fn life_goes_on(world: &Arc<World>, context: &Context) {
     let shared = Arc::clone(world);
     context.child("life").spawn(move |context| async move {
-        if begins {
-            people::register(&shared, &context).await;
-        }
+        people::register(&shared, &context).await;
+        foul::transactions(&shared, &context);
         for patient in (0..shared.plan.patients).map(PatientNo) {
             people::device(&shared, &context, patient);
             people::consent(&shared, &context, patient);

@@ -7,7 +7,7 @@ use crate::keys::{Cast, MemberKeys, Patient, dice};
 use crate::links::{FAIR, Weather};
 use crate::member::Seat;
 use crate::oracle::{Broken, Oracle, PatientNo, ReadNo, Seen, Setup, Summary};
-use crate::plan::Plan;
+use crate::plan::{Act, Plan};
 use commonware_runtime::deterministic::Context;
 use rand::rngs::StdRng;
 use salus_wire::MemberIndex;
@@ -17,6 +17,9 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// View timeouts: what the members grant a proposer at most.
 pub const VIEW_TIMEOUT_MS: u64 = 2_000;
+
+/// Sets the dice of one era apart from those of another.
+const ERA: u64 = 1 << 40;
 
 /// Who calls a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -51,6 +54,9 @@ pub struct World {
     faults: Mutex<BTreeMap<&'static str, u64>>,
     story: Mutex<Vec<String>>,
     reads: AtomicU32,
+    /// Requests made by hand with nothing wrong in them that were answered with shares.
+    pub controls: AtomicU64,
+    surprises: Mutex<Vec<(u64, Act)>>,
     /// Which life of the whole world this is; the dice of each are its own.
     pub era: AtomicU64,
 }
@@ -81,6 +87,8 @@ impl World {
             faults: Mutex::default(),
             story: Mutex::default(),
             reads: AtomicU32::new(0),
+            controls: AtomicU64::new(0),
+            surprises: Mutex::default(),
             era: AtomicU64::new(0),
             plan,
             cast,
@@ -114,6 +122,12 @@ impl World {
         self.patients.get(usize::from(patient.0)).expect("a patient")
     }
 
+    /// Dice for one purpose in the present life of the whole world.
+    #[must_use]
+    pub fn era_dice(&self, purpose: u64) -> StdRng {
+        dice(self.seed, purpose + self.era.load(Ordering::Relaxed) * ERA)
+    }
+
     /// The next read's number.
     pub fn read_number(&self) -> ReadNo {
         ReadNo(self.reads.fetch_add(1, Ordering::Relaxed))
@@ -135,6 +149,17 @@ impl World {
         if let Err(broken) = lock(&self.oracle).see(at, seen) {
             lock(&self.broken).get_or_insert(broken);
         }
+    }
+
+    /// Has something done that is not in the plan, at an age of the world in milliseconds.
+    pub fn surprise(&self, at_ms: u64, act: Act) {
+        lock(&self.surprises).push((at_ms, act));
+    }
+
+    /// What is to be done by now, of that.
+    #[must_use]
+    pub fn surprises(&self, now_ms: u64) -> Vec<Act> {
+        lock(&self.surprises).extract_if(.., |(at, _)| *at <= now_ms).map(|(_, act)| act).collect()
     }
 
     /// A promise was seen broken by the driver itself.

@@ -17,16 +17,20 @@ enum Uses {
 
 /// The arrows. A new one needs an ADR.
 const ARROWS: &[(&str, Uses)] = &[
+    ("salus-planted", Uses::Only(&[])),
     ("salus-crypto", Uses::Only(&[])),
     ("salus-wire", Uses::Only(&["salus-crypto"])),
-    ("salus-proof", Uses::Only(&["salus-crypto", "salus-wire"])),
-    ("salus-fragment", Uses::Only(&["salus-crypto", "salus-wire"])),
-    ("salus-consent", Uses::Only(&["salus-crypto", "salus-wire"])),
-    ("salus-ledger", Uses::Only(&["salus-crypto", "salus-wire"])),
+    ("salus-proof", Uses::Only(&["salus-crypto", "salus-wire", "salus-planted"])),
+    ("salus-fragment", Uses::Only(&["salus-crypto", "salus-wire", "salus-planted"])),
+    ("salus-consent", Uses::Only(&["salus-crypto", "salus-wire", "salus-planted"])),
+    ("salus-ledger", Uses::Only(&["salus-crypto", "salus-wire", "salus-planted"])),
     ("salus-clinical", Uses::Only(&["salus-crypto", "salus-wire", "salus-proof"])),
-    ("salus-store", Uses::Only(&["salus-crypto", "salus-wire"])),
+    ("salus-store", Uses::Only(&["salus-crypto", "salus-wire", "salus-planted"])),
     ("salus-link", Uses::Only(&["salus-crypto", "salus-wire"])),
-    ("salus-engine", Uses::Only(&["salus-crypto", "salus-wire", "salus-proof", "salus-ledger"])),
+    (
+        "salus-engine",
+        Uses::Only(&["salus-crypto", "salus-wire", "salus-proof", "salus-ledger", "salus-planted"]),
+    ),
     (
         "salus-client",
         Uses::Only(&[
@@ -37,6 +41,7 @@ const ARROWS: &[(&str, Uses)] = &[
             "salus-consent",
             "salus-clinical",
             "salus-link",
+            "salus-planted",
         ]),
     ),
     (
@@ -49,6 +54,7 @@ const ARROWS: &[(&str, Uses)] = &[
             "salus-store",
             "salus-link",
             "salus-engine",
+            "salus-planted",
         ]),
     ),
     (
@@ -62,6 +68,7 @@ const ARROWS: &[(&str, Uses)] = &[
             "salus-store",
             "salus-link",
             "salus-client",
+            "salus-planted",
         ]),
     ),
     ("salus", Uses::Any),

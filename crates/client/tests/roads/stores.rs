@@ -2,7 +2,7 @@
 
 use crate::custodians::assert_named;
 use crate::reading::{assert_whole, honest};
-use crate::world::{World, read};
+use crate::world::{World, read, spoil_descriptor};
 use salus_client::ReadResult;
 use salus_client::ask::{Answer, Silence};
 use salus_crypto::Digest;
@@ -156,4 +156,35 @@ fn a_batch_under_way_that_cannot_be_rebuilt_is_not_missing() {
         reply => reply,
     });
     assert_whole(&result.expect("all is told"), &written.leaves);
+}
+
+#[test]
+fn a_writer_is_blamed_only_for_what_is_anchored() {
+    for anchored in [true, false] {
+        let (mut world, written) = World::written(4);
+        let mut epoch = world.epoch(salus_wire::DataClass::Vitals, 1);
+        let mut segment = epoch.segment(&mut world, crate::world::heart_rate(3_600, 2));
+        segment.contradict();
+        world.put(vec![segment], anchored);
+        let plan = world.plan(&written.file);
+        match read(&mut world, plan, honest) {
+            Ok(result) => {
+                assert!(!anchored);
+                assert_whole(&result, &written.leaves);
+            }
+            Err(error) => assert_eq!((anchored, error.code()), (true, Code::WriterFault)),
+        }
+    }
+}
+
+/// As two disks once rotted at the same bit.
+#[test]
+fn stores_that_agree_on_a_segment_that_does_not_open_end_no_read() {
+    let (mut world, written) = World::written(4);
+    for store in [0, 1] {
+        world.stores[store].held().for_each(|fetched| spoil_descriptor(&mut fetched.manifest));
+    }
+    let plan = world.plan(&written.file);
+    let result = read(&mut world, plan, honest).expect("the others hold it");
+    assert_whole(&result, &written.leaves);
 }

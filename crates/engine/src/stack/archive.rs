@@ -9,7 +9,7 @@ use super::parts::EPOCH;
 use crate::candidate::Candidate;
 use crate::error::EngineError;
 use crate::handle;
-use crate::host::{Member, Runtime, Wires, Wiring};
+use crate::host::{Files, Member, Runtime, Wires, Wiring};
 use crate::reporters::Finals;
 use crate::scheme::{Payload, PeerKey, Scheme};
 use commonware_broadcast::buffered;
@@ -54,8 +54,6 @@ const SECTION_BLOCKS: NonZeroU64 = NZU64!(65_536);
 const SECTION_CANDIDATES: NonZeroU64 = NZU64!(64);
 /// Bytes of one file of blocks or certificates.
 const FILE_BYTES: u64 = 64 * 1024 * 1024;
-/// Slots of a new index of digests; it doubles as it fills.
-const INDEX_SLOTS: u32 = 16_384;
 /// Entries of a slot that make it double.
 const INDEX_CROWDED: u8 = 4;
 /// Slots moved at a time while it doubles.
@@ -73,8 +71,7 @@ type Marshal<E> =
 
 /// What the archive's parts speak through.
 pub(super) struct Wired<W: Wiring> {
-    /// Goes before the names of files.
-    pub(super) prefix: String,
+    pub(super) files: Files,
     /// Repair of blocks.
     pub(super) backfill: Wires<W>,
     /// Blocks as they are proposed.
@@ -97,22 +94,21 @@ pub(super) async fn open<E: Runtime, W: Wiring>(
     reporter: Finals,
 ) -> Result<(handle::Archive, Task<()>), EngineError> {
     let me = member.public_key();
-    let Wired { prefix, backfill, blocks: block_wires, guard, peers } = wired;
+    let Wired { files: named, backfill, blocks: block_wires, guard, peers } = wired;
     let cache = page_cache();
     let finalizations = Finalizations::<E>::init(
         context.child("finalizations"),
-        files(&format!("{prefix}finalizations"), cache.clone(), Scheme::certificate_codec_config_unbounded()),
+        files(&named, "finalizations", cache.clone(), Scheme::certificate_codec_config_unbounded()),
     );
     let finalizations = finalizations.await.map_err(|error| EngineError::Archive(error.into()))?;
-    let blocks =
-        Blocks::<E>::init(context.child("blocks"), files(&format!("{prefix}blocks"), cache.clone(), ()));
+    let blocks = Blocks::<E>::init(context.child("blocks"), files(&named, "blocks", cache.clone(), ()));
     let blocks = blocks.await.map_err(|error| EngineError::Archive(error.into()))?;
     let anchor = Digested::precomputed(genesis.clone(), genesis.digest());
     let (actor, mailbox, _) = Marshal::<E>::init(
         context.child("archive"),
         finalizations,
         blocks,
-        config(member, &prefix, anchor, cache),
+        config(member, &named.prefix, anchor, cache),
     )
     .await;
     let resolver =
@@ -149,11 +145,12 @@ fn config(
     }
 }
 
-fn files<C>(name: &str, page_cache: CacheRef, codec_config: C) -> immutable::Config<C> {
+fn files<C>(named: &Files, part: &str, page_cache: CacheRef, codec_config: C) -> immutable::Config<C> {
+    let name = format!("{}{part}", named.prefix);
     immutable::Config {
         metadata_partition: format!("{name}-metadata"),
         freezer_table_partition: format!("{name}-table"),
-        freezer_table_initial_size: INDEX_SLOTS,
+        freezer_table_initial_size: named.index_slots,
         freezer_table_resize_frequency: INDEX_CROWDED,
         freezer_table_resize_chunk_size: INDEX_STEP,
         freezer_key_partition: format!("{name}-keys"),

@@ -9,7 +9,7 @@ use crate::desk::{self, Desk, Inbox, Outbox};
 use crate::error::EngineError;
 use crate::gossip;
 use crate::handle::{self, Handle};
-use crate::host::{Clock, Host, Links, Member, Runtime, Wires, Wiring};
+use crate::host::{Clock, Files, Host, Links, Member, Runtime, Wires, Wiring};
 use crate::judge::Judge;
 use crate::recovery;
 use crate::reporters::{Finals, Heard};
@@ -18,6 +18,7 @@ use crate::voter::Voter;
 use commonware_consensus::types::Epoch;
 use commonware_runtime::Handle as Task;
 use commonware_utils::acknowledgement::Exact;
+use salus_planted::{Bug, is};
 use salus_wire::Height;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -59,8 +60,8 @@ pub(crate) async fn run<E: Runtime, W: Wiring, T: StateTree + 'static>(
     started: impl FnOnce(Handle) + Send,
     stopped: oneshot::Receiver<()>,
 ) -> Result<(), EngineError> {
-    let Host { runtime, prefix, clock, links, tree } = host;
-    let opened = open(&runtime, prefix, links, tree, &member).await?;
+    let Host { runtime, files, clock, links, tree } = host;
+    let opened = open(&runtime, files, links, tree, &member).await?;
     let head = opened.judge.head();
     tracing::info!(height = head.height.get(), member = member.me.get(), "the ledger is open");
     let (handle, parts) = begin(&runtime, clock, opened, member);
@@ -70,7 +71,7 @@ pub(crate) async fn run<E: Runtime, W: Wiring, T: StateTree + 'static>(
 
 async fn open<E: Runtime, W: Wiring, T: StateTree>(
     runtime: &E,
-    prefix: String,
+    files: Files,
     links: Links<W>,
     tree: T,
     member: &Member,
@@ -81,12 +82,15 @@ async fn open<E: Runtime, W: Wiring, T: StateTree>(
     let (desk, finals) = mpsc::channel(desk::FINALS_MAX);
     let (tip_in, tip) = watch::channel(Height::new(0));
     let reporter = Finals { desk, tip: tip_in };
-    let wired: Wired<W> = Wired { prefix: prefix.clone(), backfill, blocks, guard: guard.clone(), peers };
+    let wired: Wired<W> = Wired { files: files.clone(), backfill, blocks, guard: guard.clone(), peers };
     let (archive, archiving) = archive::open(runtime, member, genesis.clone(), wired, reporter).await?;
     let judge = recovery::recover(&member.genesis, tree, &genesis, &archive).await?;
+    if is(Bug::VotesForgotten) {
+        let _ = runtime.remove(&format!("{}votes", files.prefix), None).await;
+    }
     let votes = (votes, certificates, resolver);
     Ok(Opened {
-        prefix,
+        prefix: files.prefix,
         votes,
         transactions,
         guard,

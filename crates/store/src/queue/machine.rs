@@ -9,6 +9,7 @@ use super::row::{Arrival, Checkpoint, GROUP_BYTES_MAX, GROUP_RECORDS_MAX, Group,
 use super::seen::{Fingerprint, Seen, Verdict};
 use rand::CryptoRng;
 use salus_crypto::at_rest::MachineKey;
+use salus_planted::{Bug, is};
 use salus_wire::{BatchNumber, Code, DeviceId, List, Sequence, encode};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -294,8 +295,10 @@ impl Machine {
                 let number = self.gathered.next_row;
                 self.gathered.next_row = number.next();
                 self.gathered.rows.insert(name, fingerprint);
+                let (device, sequence) = name;
+                let early = Effect::Reply(ticket, Reply::Durable(Durable { device, sequence }));
                 self.gathered.add(ticket, Reply::Durable(durable), &Record::Row(Row { number, arrival }));
-                Vec::new()
+                is(Bug::AckBeforeSync).then_some(early).into_iter().collect()
             }
         }
     }
@@ -310,7 +313,9 @@ impl Machine {
     fn start_batch(&mut self, ticket: Ticket) -> Vec<Effect> {
         let number = self.gathered.next_batch;
         let Some(next) = number.next() else { return vec![refuse(ticket, Code::Internal)] };
-        self.gathered.next_batch = next;
+        if !is(Bug::NumberReused) {
+            self.gathered.next_batch = next;
+        }
         self.gathered.add(ticket, Reply::Started(number), &Record::Started(number));
         Vec::new()
     }
@@ -384,7 +389,9 @@ impl Machine {
             file.bytes = file.bytes.saturating_add(written);
         }
         for ((device, sequence), fingerprint) in std::mem::take(&mut self.gathered.rows) {
-            self.kept.seen.note(device, sequence, fingerprint);
+            if !is(Bug::SequenceForgotten) {
+                self.kept.seen.note(device, sequence, fingerprint);
+            }
         }
         self.kept.next_row = self.gathered.next_row;
         self.kept.next_batch = self.gathered.next_batch;
@@ -480,7 +487,7 @@ impl Kept {
             next_row: self.next_row,
             next_batch: self.next_batch,
             done_below: self.done_below,
-            devices: self.seen.to_checkpoint(),
+            devices: if is(Bug::CheckpointForgets) { Vec::new() } else { self.seen.to_checkpoint() },
         }
     }
 }

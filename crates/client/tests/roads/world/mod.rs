@@ -12,7 +12,7 @@ pub(crate) use ledger::Ledger;
 pub(crate) use members::{Custodian, Store};
 pub(crate) use people::{READER, WRITER, span, terms};
 pub(crate) use runner::{Reply, list, read, read_in_order};
-pub(crate) use writer::{heart_rate, waveform};
+pub(crate) use writer::{heart_rate, spoil_descriptor, waveform};
 
 use salus_client::Wallet;
 use salus_crypto::chain::ChainAnchor;

@@ -12,7 +12,7 @@ use salus_wire::receipt::Leaf;
 use salus_wire::rpc::{BatchPlace, Fetched};
 use salus_wire::tx::{Held, Tx, TxBody};
 use salus_wire::{
-    BatchNumber, Blob, DataClass, DeviceId, FragmentIndex, Geometry, List, Locator, MemberIndex,
+    BatchNumber, Blob, DataClass, DeviceId, FragmentIndex, Geometry, List, Locator, Manifest, MemberIndex,
     SegmentIndex, Sequence, StreamId, TimeMs,
 };
 
@@ -38,10 +38,22 @@ impl Sealed {
         self.segment.manifest.locator
     }
 
+    /// Makes the segment contradict itself, as only its writer can before it is put.
+    pub(crate) fn contradict(&mut self) {
+        spoil_descriptor(&mut self.segment.manifest);
+    }
+
     /// The same frames once more, as after a restart of the gateway.
     pub(crate) fn again(&self, epoch: &mut Epoch, world: &mut World) -> Self {
         epoch.seal(world, self.frames.clone())
     }
+}
+
+/// Flips a bit of the sealed descriptor, which then does not open.
+pub(crate) fn spoil_descriptor(manifest: &mut Manifest) {
+    let mut bytes = manifest.descriptor.to_vec();
+    bytes[0] ^= 1;
+    manifest.descriptor = Blob::new(bytes).expect("as long as before");
 }
 
 /// Heart rates, one each second from `first` on.

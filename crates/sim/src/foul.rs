@@ -1,0 +1,308 @@
+//! People who ask for what they must not have. Each request is sound but for one thing, so that a
+//! custodian that misses that one thing gives out a share; each transaction breaks one rule.
+
+use crate::clock::world_ms;
+use crate::disk::lock;
+use crate::oracle::{Broken, Seen};
+use crate::people::{GRANT_FILE_BYTES_MAX, Held, consortium, ever, settled, vitals};
+use crate::road::Caller;
+use crate::world::{End, World};
+use commonware_runtime::deterministic::Context;
+use commonware_runtime::{Clock as _, Spawner as _, Supervisor as _};
+use rand::RngExt;
+use rand::rngs::StdRng;
+use salus_client::GrantFile;
+use salus_client::drive::Ground;
+use salus_crypto::chain::{Link, seal_body};
+use salus_crypto::digest::Digest;
+use salus_crypto::kem::KemSecretKey;
+use salus_crypto::secret::Secret;
+use salus_crypto::sign::SigningKey;
+use salus_wire::consent::{Classes, DataClass, Intent, IntentTerms, Purpose, Vouching};
+use salus_wire::limits::{ACCESS_VALID_MS_MAX, BODY_PLAIN_BYTES, REQUEST_SKEW_MS_MAX};
+use salus_wire::release::{ReleaseRequest, ReleaseTerms, ShareBytes, reader_digest, release_request_message};
+use salus_wire::rpc::{Request, Response};
+use salus_wire::state::Tip;
+use salus_wire::tx::{Held as Receipt, PartyKind, access_commitment, intent_message};
+use salus_wire::{
+    AccessTag, BatchNumber, Blob, GrantTag, List, MemberIndex, PartyId, TimeMs, Tx, TxBody, decode, encode,
+    namespaces,
+};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// For a custodian to answer.
+const ANSWER_WITHIN: Duration = Duration::from_secs(3);
+/// For which an access that is to expire is good, and how long is waited then.
+const SHORT_MS: u32 = 300;
+const OUTLIVE: Duration = Duration::from_millis(2_500);
+/// Transactions of a world.
+const TRANSACTIONS: u64 = 6;
+
+/// What is wrong with a request for key shares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Defect {
+    /// Nothing: shows that the others fail for their one defect.
+    None,
+    Replayed,
+    Old,
+    OtherCustodian,
+    Gap,
+    NotRecorded,
+    Expired,
+    OtherGrantee,
+    ForgedIntent,
+    MoreClasses,
+    OtherPurpose,
+    OtherOneTime,
+}
+
+const DEFECTS: [Defect; 12] = [
+    Defect::None,
+    Defect::Replayed,
+    Defect::Old,
+    Defect::OtherCustodian,
+    Defect::Gap,
+    Defect::NotRecorded,
+    Defect::Expired,
+    Defect::OtherGrantee,
+    Defect::ForgedIntent,
+    Defect::MoreClasses,
+    Defect::OtherPurpose,
+    Defect::OtherOneTime,
+];
+
+/// One access, and everything that a request under it needs.
+struct Attempt {
+    defect: Defect,
+    file: GrantFile,
+    place: u16,
+    link: Link,
+    one_time: SigningKey,
+    reader: KemSecretKey,
+    /// When the access became final.
+    since: Option<Tip>,
+}
+
+/// Asks every honest custodian under a grant of its own, with one thing wrong.
+pub async fn request(world: &Arc<World>, context: &Context, held: &Held, purpose: u64) {
+    let (consortium, ground) = consortium(world, context, held.reader, purpose);
+    ground.reads_under(held.patient, held.tag);
+    let Ok(mut rng) = ground.rng() else { return };
+    let Some(mut attempt) = Attempt::draw(held, &mut rng) else { return };
+    world.fault("foul request");
+    if attempt.defect == Defect::Gap {
+        let access = AccessTag(attempt.file.lane().link(1).tag());
+        world.tell(context, Seen::Intended { patient: held.patient, grant: held.tag, access });
+    }
+    if attempt.defect != Defect::NotRecorded {
+        let Some(tx) = attempt.access(world, held, &mut rng) else { return };
+        match settled(world, context, &consortium, &tx).await {
+            Ok(at) => attempt.since = Some(at),
+            Err(_) => return,
+        }
+    }
+    if attempt.defect == Defect::Expired {
+        context.sleep(OUTLIVE).await;
+    }
+    for to in world.cast.indices().filter(|to| !world.liars.contains(to)) {
+        attempt.ask(world, context, &ground, to, &mut rng).await;
+    }
+}
+
+impl Attempt {
+    fn draw(held: &Held, rng: &mut StdRng) -> Option<Self> {
+        let file: GrantFile = decode(&held.file, GRANT_FILE_BYTES_MAX).ok()?;
+        let defect = *DEFECTS.get(rng.random_range(0..DEFECTS.len()))?;
+        let place = if defect == Defect::Gap { 2 } else { 1 };
+        Some(Self {
+            defect,
+            link: file.lane().link(place),
+            file,
+            place,
+            one_time: SigningKey::generate(rng),
+            reader: KemSecretKey::from_seed(Secret::random(rng)),
+            since: None,
+        })
+    }
+
+    /// The record of the access.
+    fn access(&self, world: &World, held: &Held, rng: &mut StdRng) -> Option<Tx> {
+        let other = self.defect == Defect::OtherGrantee;
+        let who = world.cast.readers.get(if other { 1 - held.reader } else { held.reader })?;
+        let terms = IntentTerms {
+            salt: rng.random(),
+            requester: who.party,
+            vouching: Vouching::Person,
+            grant: held.tag,
+            classes: vitals(),
+            span: ever(),
+            purpose: if self.defect == Defect::OtherPurpose { Purpose::Research } else { Purpose::Treatment },
+            valid_ms: if self.defect == Defect::Expired { SHORT_MS } else { ACCESS_VALID_MS_MAX },
+            reader: reader_digest(&self.reader.public_key()),
+            one_time: self.one_time.public_key(),
+        };
+        let key = if self.defect == Defect::ForgedIntent { &self.one_time } else { &who.key };
+        let signature = key.sign(namespaces::INTENT, &intent_message(world.cast.chain, &terms));
+        let intent = Intent { terms, signature };
+        let body = seal_body(&self.link.body_key(), BODY_PLAIN_BYTES, &encode(&intent), rng).ok()?;
+        let body = TxBody::RecordAccess {
+            tag: AccessTag(self.link.tag()),
+            commitment: access_commitment(&intent),
+            body: Blob::new(body).ok()?,
+        };
+        Some(Tx::sign(world.cast.chain, body, &self.one_time))
+    }
+
+    fn request(&self, world: &World, to: MemberIndex, now: TimeMs, rng: &mut StdRng) -> ReleaseRequest {
+        let members = world.cast.faults.members();
+        let other = SigningKey::generate(rng);
+        let key = if self.defect == Defect::OtherOneTime { &other } else { &self.one_time };
+        let all = Classes::of(DataClass::ALL).expect("two");
+        let next = MemberIndex::new((to.get() + 1) % members);
+        let old = TimeMs::new(now.get() - REQUEST_SKEW_MS_MAX - 10_000);
+        let copy = |secret: &ShareBytes| ShareBytes(Secret::from_bytes(*secret.0.danger_expose()));
+        let terms = ReleaseTerms {
+            custodian: if self.defect == Defect::OtherCustodian { next } else { to },
+            nonce: rng.random(),
+            sent: if self.defect == Defect::Old { old } else { now },
+            one_time: key.public_key(),
+            access_index: self.place,
+            access_link: ShareBytes(self.link.to_secret()),
+            grant_index: self.file.index,
+            grant_link: copy(&self.file.link),
+            grant_body_key: copy(&self.file.body_key),
+            reader: self.reader.public_key(),
+            classes: if self.defect == Defect::MoreClasses { all } else { vitals() },
+            span: ever(),
+            skip: 0,
+        };
+        let message = release_request_message(world.cast.chain, &terms);
+        let signature = key.sign(namespaces::RELEASE_REQUEST, &message);
+        ReleaseRequest { terms, signature }
+    }
+
+    /// Asks one custodian, and breaks the promise if it gives what it must not.
+    async fn ask(
+        &self,
+        world: &World,
+        context: &Context,
+        ground: &Caller,
+        to: MemberIndex,
+        rng: &mut StdRng,
+    ) {
+        let now = TimeMs::new(world_ms(context));
+        let request = Request::Release(self.request(world, to, now, rng));
+        let before = Standing::of(world, to);
+        let first = released(ground.call(to, &request, ANSWER_WITHIN).await);
+        let again = self.defect == Defect::Replayed
+            && first
+            && released(ground.call(to, &request, ANSWER_WITHIN).await);
+        let after = Standing::of(world, to);
+        let (Some(before), Some(after)) = (before, after) else { return };
+        let well = before.life == after.life && before.ahead_ms == 0 && after.ahead_ms == 0;
+        let wrong = match self.defect {
+            Defect::None => {
+                world.controls.fetch_add(u64::from(first), Ordering::Relaxed);
+                false
+            }
+            Defect::Replayed => again && well,
+            Defect::Old => first && well,
+            // A custodian may be behind: it goes by the time of its own head.
+            Defect::Expired => first && self.since.is_some_and(|since| before.is_past(since)),
+            _ => first,
+        };
+        if wrong {
+            let how = format!("custodian {to} gave shares for a request that is {:?}", self.defect);
+            world.breaks(Broken { promise: "INV-5", at_ms: crate::clock::age_ms(context), how });
+        }
+    }
+}
+
+fn released(response: Option<Response>) -> bool {
+    matches!(response, Some(Response::Released(_)))
+}
+
+/// How a member stands, as it does not know itself.
+struct Standing {
+    life: u32,
+    head: TimeMs,
+    ahead_ms: i64,
+}
+
+impl Standing {
+    fn of(world: &World, member: MemberIndex) -> Option<Self> {
+        let seat = world.seat(member);
+        let life = lock(&seat.life).clone()?;
+        let frozen = seat.skew.frozen_at.load(Ordering::Relaxed) != 0;
+        let ahead_ms = if frozen { i64::MIN } else { seat.skew.ahead_ms.load(Ordering::Relaxed) };
+        Some(Self { life: life.number, head: life.door.engine.head().time, ahead_ms })
+    }
+
+    fn is_past(&self, since: Tip) -> bool {
+        self.head >= since.time.plus_ms(u64::from(SHORT_MS))
+    }
+}
+
+/// Orders transactions that break a rule, of members that may be at work or not. What becomes of
+/// them the oracle knows from the rules.
+pub fn transactions(world: &Arc<World>, context: &Context) {
+    let world = Arc::clone(world);
+    context.child("foul").spawn(move |context| async move {
+        let ground = Caller::new(&world, context.child("road"), End::Gateway, world.cast.gateway, 70);
+        let Ok(mut rng) = ground.rng() else { return };
+        for _ in 0..TRANSACTIONS {
+            context.sleep(Duration::from_millis(rng.random_range(100..2_000))).await;
+            let to = MemberIndex::new(rng.random_range(0..world.cast.faults.members()));
+            if let Some(tx) = transaction(&world, &mut rng) {
+                world.fault("foul transaction");
+                let _ = ground.call(to, &Request::Submit(Box::new(tx)), ANSWER_WITHIN).await;
+            }
+        }
+    });
+}
+
+fn transaction(world: &World, rng: &mut StdRng) -> Option<Tx> {
+    let (cast, stranger) = (&world.cast, SigningKey::generate(rng));
+    let registrar = &cast.members.first()?.registrar;
+    let quorum = cast.faults.quorum();
+    let register = |party: PartyId| TxBody::RegisterIdentity {
+        party,
+        kind: PartyKind::Person,
+        member: MemberIndex::new(0),
+        key: stranger.public_key(),
+        validity: ever(),
+    };
+    let (body, key) = match rng.random_range(0..6) {
+        0 => {
+            let mut forged = Tx::sign(cast.chain, register(PartyId::new(rng.random())), registrar);
+            forged.signature = Tx::sign(cast.chain, forged.body.clone(), &stranger).signature;
+            return Some(forged);
+        }
+        1 => (register(PartyId::new(rng.random())), stranger),
+        2 => return Some(Tx::sign(cast.chain, register(cast.readers.first()?.party), registrar)),
+        3 => {
+            let chain = lock(world.patients.first()?).wallet.chain();
+            (TxBody::RevokeGrant { tag: GrantTag(chain.link(1).tag()) }, stranger)
+        }
+        4 => (anchor(world, (0..quorum - 1).collect(), rng)?, crate::keys::signing(cast.gateway_key)),
+        _ => {
+            let stores = (0..quorum).map(|store| store / 2).collect();
+            (anchor(world, stores, rng)?, crate::keys::signing(cast.gateway_key))
+        }
+    };
+    Some(Tx::sign(cast.chain, body, &key))
+}
+
+/// An anchor that these stores vouch for.
+fn anchor(world: &World, stores: Vec<u16>, rng: &mut StdRng) -> Option<TxBody> {
+    let (chain, gateway) = (world.cast.chain, world.cast.gateway);
+    let (batch, root) =
+        (BatchNumber::new(rng.random_range(1 << 40..1 << 41)), Digest::from_bytes(rng.random()));
+    let receipts = stores.into_iter().map(MemberIndex::new).map(|store| {
+        let key = crate::keys::signing(world.keys(store).service);
+        Receipt::sign(chain, gateway, batch, root, store, &key)
+    });
+    Some(TxBody::Anchor { gateway, batch, root, held: List::new(receipts.collect()).ok()? })
+}
