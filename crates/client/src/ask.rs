@@ -23,6 +23,9 @@ pub struct Ask {
 pub enum What {
     /// Order a transaction.
     Submit(Box<Tx>),
+    /// Have a transaction become final, whoever must be asked beside this member. Its answer is proven,
+    /// and a refusal is what more members say than can lie.
+    Settle(Box<Tx>),
     /// Say when you have applied the block at this height, or that it takes too long.
     Reach(Height),
     /// Release key shares.
@@ -47,7 +50,7 @@ pub struct Told {
 
 /// The kinds of answer.
 pub enum Answer {
-    /// To [`What::Submit`].
+    /// To [`What::Submit`] and [`What::Settle`].
     Committed(Committed),
     /// To [`What::Reach`].
     Reached,
@@ -68,4 +71,6 @@ pub enum Silence {
     Refused(Refusal),
     /// The member could not be reached, was too slow, or answered nonsense.
     Unreachable,
+    /// Nothing came so far. The same question is answered once more, later, for good.
+    Slow,
 }

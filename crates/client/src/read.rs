@@ -18,7 +18,6 @@ use rand_core::CryptoRng;
 use salus_clinical::Sample;
 use salus_crypto::kem::KemSecretKey;
 use salus_crypto::sign::{PublicKey, SigningKey};
-use salus_planted::{Bug, is};
 use salus_proof::{TrustPolicy, Verified};
 use salus_wire::consent::{Classes, Intent, IntentTerms, Purpose, Vouching};
 use salus_wire::genesis::Faults;
@@ -28,7 +27,7 @@ use salus_wire::release::reader_digest;
 use salus_wire::rpc::Committed;
 use salus_wire::tx::{TxBody, access_commitment, intent_message};
 use salus_wire::{Code, Outcome, StateKey, Tx, encode};
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 /// Tags tried before giving up, when others took the ones before.
 const TAG_ATTEMPTS_MAX: u16 = 64;
@@ -104,11 +103,9 @@ pub struct Reader {
     reader: KemSecretKey,
     phase: Phase,
     /// Questions of the present phase; answers to those of earlier phases are ignored.
-    asked: BTreeMap<AskId, MemberIndex>,
+    asked: BTreeSet<AskId>,
     next_ask: u64,
     faults: Vec<Fault>,
-    /// Why members refuse the access at the present tag.
-    denials: Vec<Code>,
     access: Option<(AccessTag, u16, Committed)>,
     /// Members not yet asked in a phase that asks one at a time.
     turn: u16,
@@ -128,20 +125,22 @@ impl Reader {
             plan,
             reader,
             phase: Phase::Intending(Box::new(pending)),
-            asked: BTreeMap::new(),
+            asked: BTreeSet::new(),
             next_ask: 0,
             faults: Vec::new(),
-            denials: Vec::new(),
             access: None,
             turn: 0,
         };
-        let asks = machine.ask_submit();
+        let asks = machine.ask_settle();
         Ok((machine, asks))
     }
 
     /// Takes one answer and says what to ask next. Answers to questions of the past are ignored.
     pub fn step(&mut self, told: Told, now: TimeMs, rng: &mut impl CryptoRng) -> Vec<Ask> {
-        if self.asked.remove(&told.id) != Some(told.from) {
+        if told.what.as_ref().is_err_and(|silence| *silence == Silence::Slow) {
+            return self.step_slow(told, now);
+        }
+        if !self.asked.remove(&told.id) {
             return Vec::new();
         }
         match &self.phase {
@@ -173,26 +172,14 @@ impl Reader {
                 self.access_final(committed)
             }
             Ok(Answer::Committed(Committed { outcome: Outcome::Refused(code), .. })) => {
-                self.denied(told.from, code, rng)
+                self.denied(code, rng)
             }
-            Err(Silence::Refused(refusal)) if refusal.retry_after_ms == 0 && !passing(refusal.code) => {
-                self.denied(told.from, refusal.code, rng)
-            }
-            _ => self.next_member(Self::ask_submit),
+            Err(Silence::Refused(refusal)) => self.denied(refusal.code, rng),
+            _ => self.fail(ClientError::Unreachable),
         }
     }
 
-    /// A member refuses the access. It may lie: it is so once more members say so than can.
-    fn denied(&mut self, from: MemberIndex, code: Code, rng: &mut impl CryptoRng) -> Vec<Ask> {
-        self.denials.push(code);
-        let same = self.denials.iter().filter(|denial| **denial == code).count();
-        if same <= usize::from(self.plan.faults.tolerated()) && !is(Bug::RefusalBelieved) {
-            return self.next_member(Self::ask_submit);
-        }
-        self.denials.clear();
-        // The next tag is asked for where an answer came from.
-        self.plan.home = from;
-        self.turn = 0;
+    fn denied(&mut self, code: Code, rng: &mut impl CryptoRng) -> Vec<Ask> {
         if code == Code::AlreadyExists { self.retag(rng) } else { self.fail(ClientError::Refused { code }) }
     }
 
@@ -206,7 +193,7 @@ impl Reader {
         match intend(&self.plan, &self.reader, index, attempts, rng) {
             Ok(pending) => {
                 self.phase = Phase::Intending(Box::new(pending));
-                self.ask_submit()
+                self.ask_settle()
             }
             Err(error) => self.fail(error),
         }
@@ -248,6 +235,14 @@ impl Reader {
                 self.after_segments(asks)
             }
             Err(error) => self.fail(error),
+        }
+    }
+
+    /// A store that is slow has others asked beside it; everybody else is waited for.
+    fn step_slow(&mut self, told: Told, now: TimeMs) -> Vec<Ask> {
+        match &self.phase {
+            Phase::Segments(_) if self.asked.contains(&told.id) => self.step_segments(told, now),
+            _ => Vec::new(),
         }
     }
 
@@ -352,10 +347,10 @@ impl Reader {
         self.fail(error)
     }
 
-    fn ask_submit(&mut self) -> Vec<Ask> {
+    fn ask_settle(&mut self) -> Vec<Ask> {
         let Phase::Intending(pending) = &self.phase else { return Vec::new() };
-        let what = What::Submit(Box::new(pending.tx.clone()));
-        let to = self.member_in_turn();
+        let what = What::Settle(Box::new(pending.tx.clone()));
+        let to = self.plan.home;
         vec![self.one(to, what)]
     }
 
@@ -378,14 +373,9 @@ impl Reader {
     fn one(&mut self, to: MemberIndex, what: What) -> Ask {
         let id = AskId(self.next_ask);
         self.next_ask = self.next_ask.wrapping_add(1);
-        self.asked.insert(id, to);
+        self.asked.insert(id);
         Ask { id, to, what }
     }
-}
-
-/// Whether another member may judge differently: the refusal is about that node, not about us.
-fn passing(code: Code) -> bool {
-    code.blame() != salus_wire::Blame::Caller
 }
 
 fn intend(

@@ -91,7 +91,7 @@ impl KeyGathering {
             Ok(Answer::Released(released)) => self.take(plan, reader, from, &released),
             Ok(_) => Err(Code::Malformed),
             Err(Silence::Refused(refusal)) => Err(refusal.code),
-            Err(Silence::Unreachable) => Err(Code::Unreachable),
+            Err(Silence::Unreachable | Silence::Slow) => Err(Code::Unreachable),
         };
         match taken {
             Err(code) => self.fault(from, code, "release of key shares"),

@@ -82,6 +82,8 @@ struct Wanted {
     asked: BTreeSet<MemberIndex>,
     absent: BTreeSet<MemberIndex>,
     failed: BTreeSet<MemberIndex>,
+    /// Stores that may still answer, and that others are asked beside.
+    slow: BTreeSet<MemberIndex>,
     /// Fragments by the manifest and place that came with them. Stores that lie, of whom there are
     /// at most f < k, may agree on a manifest of their own but never have k fragments of it.
     found: Vec<Found>,
@@ -174,8 +176,12 @@ impl SegmentGathering {
 
     /// Takes one store's answer.
     pub(crate) fn told(&mut self, plan: &ReadPlan, told: Told) {
+        if told.what.as_ref().is_err_and(|silence| *silence == Silence::Slow) {
+            return self.slow(&told);
+        }
         let Some(locator) = self.asked.remove(&told.id) else { return };
         let Some(mut wanted) = self.wanted.remove(&locator) else { return };
+        wanted.slow.remove(&told.from);
         match told.what {
             Ok(Answer::Fetched(fetched)) => self.fragment(told.from, &mut wanted, *fetched, locator),
             Err(Silence::Refused(refusal)) if refusal.code == Code::NoSuchSegment => {
@@ -185,6 +191,13 @@ impl SegmentGathering {
             _ => self.fault(&mut wanted, told.from, Code::Unreachable),
         }
         self.settle(plan, locator, wanted);
+    }
+
+    fn slow(&mut self, told: &Told) {
+        let wanted = self.asked.get(&told.id).and_then(|locator| self.wanted.get_mut(locator));
+        if let Some(wanted) = wanted {
+            wanted.slow.insert(told.from);
+        }
     }
 
     fn fragment(&mut self, from: MemberIndex, wanted: &mut Wanted, fetched: Fetched, locator: Locator) {
@@ -352,6 +365,7 @@ impl Wanted {
             asked: BTreeSet::new(),
             absent: BTreeSet::new(),
             failed: BTreeSet::new(),
+            slow: BTreeSet::new(),
             found: Vec::new(),
         }
     }
@@ -381,14 +395,15 @@ impl Wanted {
         self.good().saturating_sub(most)
     }
 
-    /// The first k stores; then one more for each that failed or disagrees; then all, once one said it has
+    /// The first k stores; then one more for each that failed, is slow or disagrees; then all, once one said it has
     /// nothing, since only n - f such answers end an epoch.
     fn stores_to_ask(&self, geometry: Geometry, quorum: usize) -> Vec<MemberIndex> {
         let total = geometry.total();
+        let out = self.failed.len().saturating_add(self.slow.len());
         let breadth = if self.absent.is_empty() {
-            geometry.data().saturating_add(self.failed.len()).saturating_add(self.outvoted())
+            geometry.data().saturating_add(out).saturating_add(self.outvoted())
         } else {
-            quorum.saturating_add(self.failed.len()).saturating_add(self.good())
+            quorum.saturating_add(out).saturating_add(self.good())
         };
         let stores = (0..u16::try_from(breadth.min(total)).unwrap_or(0)).map(MemberIndex::new);
         stores.filter(|store| !self.asked.contains(store)).collect()

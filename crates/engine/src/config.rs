@@ -61,6 +61,11 @@ pub trait Watch: Send + Sync + 'static {
     /// when their refusal is durable (P2 of design 4.4). May be called again for the same grants,
     /// and for revocations that never become final.
     fn before_vote(&self, revoked: Vec<GrantTag>) -> BoxFuture<'_, Result<(), WatchFailed>>;
+
+    /// Called before a block that revokes these grants is applied here. A member that did not vote on
+    /// it hears of them here first, and whoever is between a decision and its release must too. It is
+    /// the state that remembers them.
+    fn before_apply(&self, revoked: &[GrantTag]);
 }
 
 impl Default for Pacing {

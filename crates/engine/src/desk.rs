@@ -6,6 +6,7 @@
 //! the engine: nothing is acknowledged after a failed write.
 
 use crate::candidate::Candidate;
+use crate::config::Watch;
 use crate::error::{EngineError, Refused};
 use crate::gossip;
 use crate::host::{Clock, Runtime};
@@ -98,6 +99,8 @@ pub(crate) struct Desk<T: StateTree> {
     pub(crate) me: MemberIndex,
     /// Its clock.
     pub(crate) clock: Clock,
+    /// Hears of revocations before they are applied.
+    pub(crate) watch: Arc<dyn Watch>,
     /// Questions.
     pub(crate) inbox: Inbox,
     /// News.
@@ -140,6 +143,10 @@ impl<T: StateTree> Desk<T> {
     }
 
     fn apply(&mut self, candidate: &Candidate, ack: Exact) -> Result<(), EngineError> {
+        let revoked = salus_ledger::revoked(candidate.transactions(), &candidate.block().outcomes);
+        if !revoked.is_empty() {
+            self.watch.before_apply(&revoked);
+        }
         let settled = self.judge.commit(candidate)?;
         ack.acknowledge();
         if let Some(settled) = settled {

@@ -465,10 +465,7 @@ impl<T: StateTree> Judge<T> {
     /// them final too. An earlier vote on them may have been cut short before they were recorded.
     fn keep(&mut self, candidate: &Candidate, done: Executed<T::Branch>) -> Vec<GrantTag> {
         let branch = Branch::of(candidate, done);
-        let mut ancestors = self.lineage(&candidate.header().parent).unwrap_or_default();
-        if is(Bug::AncestorsForgotten) {
-            ancestors.clear();
-        }
+        let ancestors = self.lineage(&candidate.header().parent).unwrap_or_default();
         let all = branch.revoked.iter().copied().chain(withdrawn(&ancestors)).collect();
         if self.branches.len() >= BRANCHES_MAX {
             self.branches.clear();

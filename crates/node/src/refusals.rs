@@ -44,6 +44,8 @@ pub enum RefusalError {
 pub struct RefusalBook {
     refusals: Arc<RwLock<Refusals>>,
     kept: Arc<Mutex<Kept>>,
+    /// What the state showed as revoked when it was looked at last.
+    settled: Mutex<BTreeSet<GrantTag>>,
     writer: Writer,
 }
 
@@ -90,7 +92,7 @@ impl RefusalBook {
         let mut refusals = Refusals::default();
         grants.iter().for_each(|grant| refusals.refuse(*grant));
         let kept = Arc::new(Mutex::new(Kept { journal, grants }));
-        Ok(Self { refusals: Arc::new(RwLock::new(refusals)), kept, writer })
+        Ok(Self { refusals: Arc::new(RwLock::new(refusals)), kept, settled: Mutex::default(), writer })
     }
 
     /// Works with the refusals while none can be added: what is decided or released within counts
@@ -111,17 +113,24 @@ impl RefusalBook {
     /// # Errors
     /// [`RefusalError`]; the caller must not vote then.
     pub async fn refuse(&self, grants: Vec<GrantTag>) -> Result<(), RefusalError> {
-        {
-            let mut refusals = self.refusals.write().unwrap_or_else(PoisonError::into_inner);
-            if !is(Bug::RefusalNotInMemory) {
-                grants.iter().for_each(|grant| refusals.refuse(*grant));
-            }
-        }
+        self.refuse_here(&grants);
         let kept = Arc::clone(&self.kept);
         self.writer.write(move || lock(&kept).keep(grants)).await
     }
 
-    /// Drops what the durable final state itself shows as revoked, and rewrites the journal.
+    /// Refuses grants from now on, in memory.
+    fn refuse_here(&self, grants: &[GrantTag]) {
+        if is(Bug::RefusalNotInMemory) {
+            return;
+        }
+        let mut refusals = self.refusals.write().unwrap_or_else(PoisonError::into_inner);
+        grants.iter().for_each(|grant| refusals.refuse(*grant));
+    }
+
+    /// Drops what the durable final state itself showed as revoked at the last call already, and
+    /// rewrites the journal. Between two calls there must be more than
+    /// [`salus_consent::PERMIT_MS_MAX`]: whoever decided before the revocation may release until then,
+    /// and is stopped by the refusal alone.
     ///
     /// # Errors
     /// The ledger's refusal, or the journal's failure as the inner error.
@@ -133,7 +142,13 @@ impl RefusalBook {
             let revoked = grants.iter().zip(&values).filter(|(_, value)| is_revoked(value.as_ref()));
             settled.extend(revoked.map(|(grant, _)| *grant));
         }
-        Ok(self.drop_settled(settled).await)
+        let ripe = {
+            let mut seen = self.settled.lock().unwrap_or_else(PoisonError::into_inner);
+            let (ripe, new) = settled.into_iter().partition(|grant| seen.contains(grant));
+            *seen = BTreeSet::from_iter::<Vec<GrantTag>>(new);
+            ripe
+        };
+        Ok(self.drop_settled(ripe).await)
     }
 
     async fn drop_settled(&self, settled: Vec<GrantTag>) -> Result<(), RefusalError> {
@@ -189,6 +204,10 @@ fn records(grants: impl Iterator<Item = GrantTag>) -> Vec<Vec<u8>> {
 impl Watch for RefusalBook {
     fn before_vote(&self, revoked: Vec<GrantTag>) -> BoxFuture<'_, Result<(), WatchFailed>> {
         Box::pin(async move { self.refuse(revoked).await.map_err(|error| WatchFailed(Box::new(error))) })
+    }
+
+    fn before_apply(&self, revoked: &[GrantTag]) {
+        self.refuse_here(revoked);
     }
 }
 

@@ -31,6 +31,9 @@ const SETTLE_EVERY: Duration = Duration::from_secs(60);
 /// Refusals below which dropping them is not worth rewriting the journal.
 const SETTLE_ABOVE: usize = 1_024;
 
+// See `RefusalBook::settle`.
+const _: () = assert!(SETTLE_EVERY.as_secs() * 1_000 > salus_consent::PERMIT_MS_MAX);
+
 /// A node that has opened everything and is about to answer. Callers may connect already.
 pub struct Node {
     member: MemberIndex,

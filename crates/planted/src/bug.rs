@@ -29,8 +29,8 @@ pub enum Bug {
     RefusalNotInMemory,
     /// A vote does not wait for the record of refusals.
     VoteBeforeRecord,
-    /// A vote does not count revocations of open ancestors.
-    AncestorsForgotten,
+    /// A refusal between decision and release is missed.
+    RefusalMissed,
     /// A custodian decides on a view of any age.
     StaleView,
     /// A custodian does not see that a grant is withdrawn.
@@ -105,7 +105,7 @@ impl Bug {
         Self::RefusalNotDurable,
         Self::RefusalNotInMemory,
         Self::VoteBeforeRecord,
-        Self::AncestorsForgotten,
+        Self::RefusalMissed,
         Self::StaleView,
         Self::RevokedStandingIgnored,
         Self::ReplayForgotten,
@@ -153,7 +153,7 @@ impl Bug {
             Self::RefusalNotDurable => "a refusal is not written before the vote",
             Self::RefusalNotInMemory => "a refusal is written and not obeyed until a restart",
             Self::VoteBeforeRecord => "a vote does not wait for the record of refusals",
-            Self::AncestorsForgotten => "a vote does not count revocations of open ancestors",
+            Self::RefusalMissed => "a refusal between decision and release is missed",
             Self::StaleView => "a custodian decides on a view of any age",
             Self::RevokedStandingIgnored => "a custodian does not see that a grant is withdrawn",
             Self::ReplayForgotten => "a custodian answers a request twice",

@@ -207,6 +207,8 @@ impl Attempt {
                 world.controls.fetch_add(u64::from(first), Ordering::Relaxed);
                 false
             }
+            // Somebody else may have filled the gap meanwhile: the oracle, who sees that, judges it.
+            Defect::Gap => false,
             Defect::Replayed => again && well,
             Defect::Old => first && well,
             // A custodian may be behind: it goes by the time of its own head.

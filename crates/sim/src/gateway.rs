@@ -39,7 +39,7 @@ const CADENCE_MS: u64 = 250;
 /// Batch numbers looked up at once.
 const NUMBERS_AT_ONCE: u64 = 16;
 /// Small, so that files are begun and deleted in every world.
-const LIMITS: Limits = Limits { bytes_max: 400_000, file_bytes_max: 8_000 };
+const LIMITS: Limits = Limits { bytes_max: 400_000, file_bytes_max: 4_000 };
 const HOME: MemberIndex = MemberIndex::new(0);
 
 /// What a device is told.

@@ -29,6 +29,17 @@ pub async fn answer(
         return Some(life.door.answer(subject, request).await);
     }
     world.fault("lie");
+    // In some worlds they have agreed on a ledger that holds nothing.
+    if world.seed % 3 == 0 {
+        match &request {
+            Request::Read(_) => {
+                let truth = life.door.answer(subject, request).await;
+                return Some(twist(world, member, truth));
+            }
+            Request::Prove(keys) => return Some(Response::Proof(Box::new(nothing(world, life, keys)))),
+            _ => {}
+        }
+    }
     match (mood, &request) {
         (4, _) => None,
         (5, _) => Some(refuse(world)),
@@ -152,7 +163,8 @@ fn twist(world: &World, member: MemberIndex, truth: Response) -> Response {
         }
         Response::Proof(mut proof) => {
             let mut items = proof.items.to_vec();
-            if let Some(item) = items.last_mut() {
+            let at = dice.random_range(0..items.len().max(1));
+            if let Some(item) = items.get_mut(at) {
                 item.value = None;
             }
             proof.items = List::new(items).expect("as many as before");

@@ -2,13 +2,17 @@
 
 use commonware_cryptography::ed25519::PublicKey as PeerKey;
 use commonware_p2p::Manager as _;
-use commonware_p2p::simulated::{Config, Control, Link, Manager, Network, Oracle, Receiver, Sender};
+use commonware_p2p::Recipients;
+use commonware_p2p::simulated::{
+    Config, Control, Link, Manager, Network, Oracle, Receiver, SplitOrigin, SplitSender, SplitTarget,
+};
 use commonware_runtime::deterministic::Context;
-use commonware_runtime::{Spawner as _, Supervisor as _};
+use commonware_runtime::{IoBuf, Spawner as _, Supervisor as _};
 use commonware_utils::ordered::Set;
 use commonware_utils::{NZUsize, Probability};
 use salus_engine::host::{CHANNELS, Links, Wires, Wiring, frame_bytes_max, peer_key};
 use salus_wire::{Genesis, MemberIndex};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -16,8 +20,55 @@ use std::time::Duration;
 /// The simulated network's kinds.
 pub struct Simulated;
 
+/// Says to whom a message goes. A function and not a closure, so that the type of a link has a name.
+type Forward = fn(SplitOrigin, &Recipients<PeerKey>, &IoBuf) -> Option<Recipients<PeerKey>>;
+
+thread_local! {
+    /// Everybody on the network of this thread's world, for [`to_one_side`].
+    static PEERS: RefCell<Vec<PeerKey>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Which of two twins a peer hears, and is heard by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Side {
+    First,
+    Second,
+    Both,
+}
+
+fn side(peer: &PeerKey) -> Side {
+    match peer.as_ref().last().map(|byte| byte % 3) {
+        Some(0) => Side::First,
+        Some(1) => Side::Second,
+        _ => Side::Both,
+    }
+}
+
+fn to_all(_: SplitOrigin, recipients: &Recipients<PeerKey>, _: &IoBuf) -> Option<Recipients<PeerKey>> {
+    Some(recipients.clone())
+}
+
+/// What a twin says goes to its own side.
+fn to_one_side(
+    origin: SplitOrigin,
+    recipients: &Recipients<PeerKey>,
+    _: &IoBuf,
+) -> Option<Recipients<PeerKey>> {
+    let other = match origin {
+        SplitOrigin::Primary => Side::Second,
+        SplitOrigin::Secondary => Side::First,
+    };
+    let all = match recipients {
+        Recipients::All => PEERS.with_borrow(Clone::clone),
+        Recipients::Some(some) => some.clone(),
+        Recipients::One(one) => vec![one.clone()],
+    };
+    let ours: Vec<PeerKey> = all.into_iter().filter(|peer| side(peer) != other).collect();
+    (!ours.is_empty()).then_some(Recipients::Some(ours))
+}
+
 impl Wiring for Simulated {
-    type Sender = Sender<PeerKey, Context>;
+    type Sender = SplitSender<PeerKey, Context, Forward>;
     type Receiver = Receiver<PeerKey>;
     type Guard = Control<PeerKey, Context>;
     type Peers = Manager<PeerKey, Context>;
@@ -59,6 +110,7 @@ impl Net {
         let (network, oracle) = Network::new(context.child("network"), config);
         network.start();
         let _ = oracle.manager().track(0, Set::from_iter_dedup(keys.iter().cloned()));
+        PEERS.set(keys.clone());
         let net = Self { oracle, keys: Arc::new(keys), links: Arc::default() };
         let members = u16::try_from(net.keys.len()).unwrap_or(u16::MAX);
         for from in (0..members).map(MemberIndex::new) {
@@ -98,18 +150,38 @@ impl Net {
     }
 }
 
-/// A member's ends.
+/// A member's ends, and those of its twin, which has the same key and another mind. A member without
+/// a twin leaves them be.
 ///
 /// # Panics
 /// When the network has ended.
-pub async fn links(net: &Net, context: &Context, me: &PeerKey) -> Links<Simulated> {
+pub async fn links(
+    net: &Net,
+    context: &Context,
+    me: &PeerKey,
+    twins: bool,
+) -> (Links<Simulated>, Links<Simulated>) {
     let control = net.oracle.control(me.clone());
-    let mut wires: Vec<Wires<Simulated>> = Vec::new();
+    let (mut first, mut second): (Vec<Wires<Simulated>>, Vec<Wires<Simulated>>) = (Vec::new(), Vec::new());
     for channel in CHANNELS {
-        wires.push(control.register(channel.number, channel.rate).await.expect("the network runs"));
+        let wires = control.register(channel.number, channel.rate).await;
+        let (sender, receiver) = wires.expect("the network runs");
+        let forward: Forward = if twins { to_one_side } else { to_all };
+        let senders = sender.split_with(forward);
+        let split = context.child("split").with_attribute("channel", channel.number);
+        let receivers = receiver.split_with(split, move |(from, _)| match (twins, side(from)) {
+            (false, _) | (true, Side::First) => SplitTarget::Primary,
+            (true, Side::Second) => SplitTarget::Secondary,
+            (true, Side::Both) => SplitTarget::Both,
+        });
+        first.push((senders.0, receivers.0));
+        second.push((senders.1, receivers.1));
     }
-    let channels = wires.try_into().unwrap_or_else(|_| unreachable!("one for each channel"));
-    let carrier = context.child("links");
-    let start = Box::new(move || carrier.spawn(|_| std::future::pending()));
-    Links { channels, guard: control, peers: net.oracle.manager(), start }
+    let ends = |wires: Vec<Wires<Simulated>>, name| {
+        let channels = wires.try_into().unwrap_or_else(|_| unreachable!("one for each channel"));
+        let carrier = context.child(name);
+        let start = Box::new(move || carrier.spawn(|_| std::future::pending()));
+        Links { channels, guard: control.clone(), peers: net.oracle.manager(), start }
+    };
+    (ends(first, "links"), ends(second, "twin_links"))
 }

@@ -127,6 +127,7 @@ impl Total {
             *self.faults.entry(kind).or_default() += count;
         }
         let Some(summary) = &outcome.summary else { return };
+        let (controls, exposed) = outcome.earnest;
         for (what, count) in [
             ("blocks", summary.blocks),
             ("transactions", summary.transactions),
@@ -138,6 +139,8 @@ impl Total {
             ("key shares released", summary.releases),
             ("lists proven complete", summary.listings),
             ("restarts", summary.restarts),
+            ("sound requests by hand", controls),
+            ("liars exposed by their votes", exposed),
         ] {
             *self.checked.entry(what).or_default() += count;
         }

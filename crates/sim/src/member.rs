@@ -3,8 +3,8 @@
 use crate::clock::{Skew, age_ms, clock, sleeper};
 use crate::disk::{Disks, LogFile, Objects, Tree, lock};
 use crate::keys::{dice, signing};
-use crate::links::{Net, links};
-use crate::oracle::{Broken, Seen};
+use crate::links::{Net, Simulated, links};
+use crate::oracle::Seen;
 use crate::plan::Act;
 use crate::world::World;
 use commonware_runtime::deterministic::Context;
@@ -15,6 +15,7 @@ use rand::{RngExt, SeedableRng};
 use salus_crypto::at_rest::MachineKey;
 use salus_crypto::kem::KemSecretKey;
 use salus_crypto::secret::Secret;
+use salus_engine::host::Links;
 use salus_engine::{Handle, Pacing, Watch, WatchFailed, host};
 use salus_node::custodian::Custodian;
 use salus_node::deposits::Deposits;
@@ -95,6 +96,10 @@ impl Watch for Ear {
             Ok(())
         })
     }
+
+    fn before_apply(&self, revoked: &[GrantTag]) {
+        self.book.before_apply(revoked);
+    }
 }
 
 impl Ear {
@@ -168,7 +173,11 @@ async fn live(
     let genesis = world.cast.genesis.clone();
     let who = host::Member::new(genesis, member, &keys.consensus, pacing(), Arc::new(ear))
         .map_err(|error| error.to_string())?;
-    let links = links(net, &context, &who.public_key()).await;
+    let twins = world.plan.twins && world.liars.contains(&member);
+    let (links, other) = links(net, &context, &who.public_key(), twins).await;
+    if twins {
+        twin(world, &context, other, member);
+    }
     let runtime = context.child("engine");
     let (_stop, stopped) = oneshot::channel();
     let tree = Tree::open(&seat.disks);
@@ -207,6 +216,34 @@ async fn live(
     result.map_err(|error| error.to_string())
 }
 
+/// A second mind with the member's key. It is heard by its own side of the others, proposes and votes
+/// as it sees fit, and forgets everything when the member is cut off.
+fn twin(world: &Arc<World>, context: &Context, links: Links<Simulated>, member: MemberIndex) {
+    let runtime = context.child("twin");
+    let time = clock(Arc::new(context.child("twin_timers")), Arc::default());
+    let number = world.seat(member).lives.load(Ordering::Relaxed);
+    let files = host::Files { prefix: format!("t{}-{number}-", member.get()), index_slots: INDEX_SLOTS };
+    let host = host::Host { runtime, files, clock: time, links, tree: Tree::open(&Disks::default()) };
+    let (genesis, key) = (world.cast.genesis.clone(), &world.keys(member).consensus);
+    let who = host::Member::new(genesis, member, key, pacing(), Arc::new(Careless)).expect("its own key");
+    world.fault("twin");
+    context.child("twin_life").spawn(move |_| async move {
+        let (_stop, stopped) = oneshot::channel();
+        let _ = host::run(host, who, drop, stopped).await;
+    });
+}
+
+/// Records nothing.
+struct Careless;
+
+impl Watch for Careless {
+    fn before_vote(&self, _: Vec<GrantTag>) -> BoxFuture<'_, Result<(), WatchFailed>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn before_apply(&self, _: &[GrantTag]) {}
+}
+
 fn disk(disks: &Disks, fragments: bool, sleep: &Timers) -> Disk {
     let kept = if fragments { &disks.fragments } else { &disks.shares };
     let (kept, ills) = (Arc::clone(kept), Arc::clone(&disks.ills));
@@ -226,9 +263,8 @@ fn follow(world: &Arc<World>, context: &Context, engine: Handle, member: MemberI
     let mut told = engine.head().height;
     context.child("observer").spawn(move |context| async move {
         loop {
-            for accused in engine.accused().into_iter().filter(|one| !world.liars.contains(one)) {
-                let how = format!("honest member {accused} contradicted itself in its votes");
-                world.breaks(Broken { promise: "INV-4", at_ms: age_ms(&context), how });
+            for accused in engine.accused() {
+                world.accuse(&context, accused);
             }
             match blocks.recv().await {
                 Ok(block) => {

@@ -78,7 +78,8 @@ pub fn device(world: &Arc<World>, context: &Context, patient: PatientNo) {
                 let _ = offer(&world, &context, arrival.clone()).await;
             }
             if otherwise {
-                repeats_itself(&world, &context, patient, arrival).await;
+                let sequence = Sequence::new(lock(&world.dice).random_range(0..=sequence.get()));
+                repeats_itself(&world, &context, patient, Arrival { sequence, ..arrival }).await;
             }
             context.sleep(Duration::from_millis(pause)).await;
         }
@@ -91,7 +92,8 @@ async fn repeats_itself(world: &World, context: &Context, patient: PatientNo, ar
     let other = lock(world.patient(patient)).frame(arrival.sequence.get(), TimeMs::new(world_ms(context)));
     let frame = Blob::new(other).expect("a frame is small");
     let (device, sequence) = (arrival.device, arrival.sequence);
-    if frame != arrival.frame && offer(world, context, Arrival { frame, ..arrival }).await {
+    // Another moment is another reading.
+    if offer(world, context, Arrival { frame, ..arrival }).await {
         let how = format!("two readings were acknowledged as {device:?} {sequence}");
         world.breaks(Broken { promise: "INV-1", at_ms: age_ms(context), how });
     }

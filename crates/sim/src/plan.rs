@@ -72,6 +72,8 @@ pub struct Plan {
     pub calm_ms: u64,
     /// Whether disks of engines may fail.
     pub storage_faults: bool,
+    /// Whether those that lie also have a twin each, with the same key.
+    pub twins: bool,
     /// Whether members are cut off just after they record a refusal.
     pub sudden: bool,
     /// Whether a story is told.
@@ -100,6 +102,7 @@ impl Plan {
             blackouts: Vec::new(),
             calm_ms: CALM_FROM_MS,
             storage_faults: false,
+            twins: false,
             sudden: rng.random_range(0..3) == 0,
             story: false,
         };
@@ -109,6 +112,7 @@ impl Plan {
             for _ in 0..faults.tolerated() {
                 plan.liars.push(all.swap_remove(rng.random_range(0..all.len())));
             }
+            plan.twins = rng.random();
         }
         if rng.random_range(0..4) == 0 {
             plan.blackouts.push(rng.random_range(UNQUIET_FROM_MS..CALM_FROM_MS));
@@ -148,8 +152,9 @@ impl Plan {
                 self.both(at, Act::Road(who, one, Some(foul)), end, Act::Road(who, one, None));
             }
             8 => {
-                let far =
-                    *[-60_000, -3_000, -400, 400, 3_000, 60_000].get(rng.random_range(0..6)).unwrap_or(&0);
+                let far = *[-60_000, -15_000, -3_000, -400, 400, 3_000, 15_000, 60_000]
+                    .get(rng.random_range(0..8))
+                    .unwrap_or(&0);
                 self.both(at, Act::Skew(one, far), end, Act::Skew(one, 0));
             }
             9 => self.both(at, Act::Freeze(one), end, Act::Thaw(one)),
@@ -157,7 +162,11 @@ impl Plan {
             11 => self.both(at, Act::Fail(one), end, Act::Start(one)),
             12 if rng.random() => self.both(at, Act::GatewayFail, end, Act::StartGateway),
             12 => self.both(at, Act::GatewayFull(true), end, Act::GatewayFull(false)),
-            _ => self.acts.push((at, Act::Rot(one))),
+            _ => {
+                // What rots and who lies are at most f members together: beyond that data may be lost.
+                let rotten = self.liars.first().copied().unwrap_or(MemberIndex::new(0));
+                self.acts.push((at, Act::Rot(rotten)));
+            }
         }
     }
 

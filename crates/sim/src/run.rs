@@ -34,6 +34,9 @@ pub struct Outcome {
     pub summary: Option<Summary>,
     /// Faults injected, by kind.
     pub faults: BTreeMap<&'static str, u64>,
+    /// Requests made by hand with nothing wrong in them that were answered, and liars whose votes
+    /// exposed them: that they are there shows that the foul ones were tried in earnest.
+    pub earnest: (u64, u64),
     /// Milliseconds that the world lasted.
     pub lasted_ms: u64,
     /// A hash over everything that the runtime did.
@@ -81,7 +84,9 @@ pub fn run(seed: u64, plan: Plan) -> Outcome {
             Phase::Over => {
                 let summary = if world.broken().is_none() { world.finish(lasted_ms) } else { None };
                 let (broken, faults, story) = (world.broken(), world.faults(), world.story());
-                return Outcome { broken, summary, faults, lasted_ms, trace, story };
+                let exposed = u64::try_from(lock(&world.exposed).len()).unwrap_or(u64::MAX);
+                let earnest = (world.controls.load(Ordering::Relaxed), exposed);
+                return Outcome { broken, summary, faults, earnest, lasted_ms, trace, story };
             }
         }
     }

@@ -56,6 +56,8 @@ pub struct World {
     reads: AtomicU32,
     /// Requests made by hand with nothing wrong in them that were answered with shares.
     pub controls: AtomicU64,
+    /// Liars whose contradicting votes an honest member holds.
+    pub exposed: Mutex<BTreeSet<MemberIndex>>,
     surprises: Mutex<Vec<(u64, Act)>>,
     /// Which life of the whole world this is; the dice of each are its own.
     pub era: AtomicU64,
@@ -88,6 +90,7 @@ impl World {
             story: Mutex::default(),
             reads: AtomicU32::new(0),
             controls: AtomicU64::new(0),
+            exposed: Mutex::default(),
             surprises: Mutex::default(),
             era: AtomicU64::new(0),
             plan,
@@ -165,6 +168,16 @@ impl World {
     /// A promise was seen broken by the driver itself.
     pub fn breaks(&self, broken: Broken) {
         lock(&self.broken).get_or_insert(broken);
+    }
+
+    /// An honest member holds two votes of `member` that no honest member casts both.
+    pub fn accuse(&self, context: &Context, member: MemberIndex) {
+        if self.liars.contains(&member) {
+            lock(&self.exposed).insert(member);
+            return;
+        }
+        let how = format!("honest member {member} contradicted itself in its votes");
+        self.breaks(Broken { promise: "INV-4", at_ms: age_ms(context), how });
     }
 
     /// The first broken promise.

@@ -106,19 +106,6 @@ fn a_refusal_that_is_the_callers_fault_ends_the_read() {
 }
 
 #[test]
-fn one_member_that_refuses_is_not_believed() {
-    for code in [Code::TooLarge, Code::GrantRevoked, Code::AlreadyExists] {
-        let (mut world, written) = World::written(4);
-        let plan = world.plan(&written.file);
-        let result = read(&mut world, plan, |from, reply| match reply {
-            Ok(Answer::Committed(_)) if from.get() == 0 => Err(Silence::Refused(Refusal::bare(code))),
-            reply => reply,
-        });
-        assert_whole(&result.expect("three are honest"), &written.leaves);
-    }
-}
-
-#[test]
 fn a_consortium_that_cannot_be_reached_is_told_as_such() {
     let (mut world, written) = World::written(4);
     let plan = world.plan(&written.file);

@@ -188,3 +188,16 @@ fn stores_that_agree_on_a_segment_that_does_not_open_end_no_read() {
     let result = read(&mut world, plan, honest).expect("the others hold it");
     assert_whole(&result, &written.leaves);
 }
+
+#[test]
+fn a_store_that_is_slow_has_another_asked_beside_it() {
+    let (mut world, written) = World::written(4);
+    let plan = world.plan(&written.file);
+    let result = read(&mut world, plan, |from, reply| match reply {
+        Ok(Answer::Fetched(_)) if from.get() == 0 => Err(Silence::Slow),
+        reply => reply,
+    });
+    let result = result.expect("the others are there");
+    assert_whole(&result, &written.leaves);
+    assert_eq!(result.faults, [], "to be slow is no fault");
+}

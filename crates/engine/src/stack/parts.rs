@@ -156,7 +156,8 @@ fn begin<E: Runtime, W: Wiring, T: StateTree + 'static>(
     };
     let inbox = Inbox { finals, orders, asks, tip };
     let outbox = Outbox { head: head_in, waiting: waiting_in, applied, gossip: gossip_in };
-    let desk = Desk { judge, me, clock, inbox, outbox, waiters: HashMap::new() };
+    let watch = Arc::clone(&member.watch);
+    let desk = Desk { judge, me, clock, watch, inbox, outbox, waiters: HashMap::new() };
     let (to_peers, from_peers) = transactions;
     let roles = Roles { voter, archive, heard };
     let parts = Parts {

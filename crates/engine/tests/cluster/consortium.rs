@@ -25,6 +25,8 @@ impl Watch for Refusals {
         self.0.lock().unwrap().extend(revoked);
         Box::pin(async { Ok(()) })
     }
+
+    fn before_apply(&self, _: &[GrantTag]) {}
 }
 
 impl Refusals {

@@ -70,11 +70,21 @@ async fn settling_drops_exactly_what_the_state_shows_as_revoked() {
     assert_eq!(book.count(), 2, "an active and an absent grant stay refused");
     world.revoke_grant();
     book.settle(&world.office(0).read).await.unwrap().unwrap();
+    assert!(refuses(&book, grant), "somebody may have decided just before");
+    book.settle(&world.office(0).read).await.unwrap().unwrap();
     assert!(refuses(&book, tag(1)) && !refuses(&book, grant));
     book.refuse(vec![tag(7)]).await.unwrap();
     drop(book);
     let book = open(&path);
     assert!(refuses(&book, tag(1)) && refuses(&book, tag(7)) && !refuses(&book, grant));
+}
+
+#[tokio::test]
+async fn what_is_applied_without_a_vote_is_refused_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let book = open(&dir.path().join("refusals"));
+    book.before_apply(&[tag(3)]);
+    assert!(refuses(&book, tag(3)));
 }
 
 #[tokio::test]

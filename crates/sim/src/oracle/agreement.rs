@@ -6,10 +6,11 @@
 //! member to apply a height sets it for all. Refuses to know votes.
 
 use super::ledger::Ledger;
+use salus_crypto::digest::Digest;
 use salus_wire::rpc::FinalBlock;
 use salus_wire::{Genesis, GrantTag, Height, MemberIndex};
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// The one history, and where each honest member stands in it.
@@ -18,6 +19,8 @@ pub(crate) struct Agreement {
     blocks: Vec<Arc<FinalBlock>>,
     members: BTreeMap<MemberIndex, Standing>,
     told: Vec<Told>,
+    /// Every transaction that is in a block.
+    ordered: BTreeSet<Digest>,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -47,7 +50,13 @@ pub(crate) enum News {
 impl Agreement {
     pub(crate) fn new(genesis: &Genesis) -> Self {
         let ledger = Ledger::new(genesis);
-        Self { ledger, blocks: Vec::new(), members: BTreeMap::new(), told: Vec::new() }
+        Self {
+            ledger,
+            blocks: Vec::new(),
+            members: BTreeMap::new(),
+            told: Vec::new(),
+            ordered: BTreeSet::new(),
+        }
     }
 
     /// The history so far.
@@ -125,6 +134,11 @@ impl Agreement {
             }
             let (one, other) = (known.block.header.digest(), block.block.header.digest());
             return Err(format!("at height {height} member {member} applied {other:?}, others {one:?}"));
+        }
+        for tx in block.block.transactions.iter().map(|tx| tx.digest()) {
+            if !self.ordered.insert(tx) {
+                return Err(format!("block {height} repeats a transaction of an earlier one: {tx:?}"));
+            }
         }
         self.ledger.apply(block)?;
         self.blocks.push(Arc::clone(block));

@@ -274,16 +274,17 @@ impl Oracle {
         self.register(begun.grant).succeeded(begun.began, now).map_err(|how| ("INV-5", how))
     }
 
-    /// Only a denial by honest members says something of the grant; a liar may give any reason.
+    /// A reader repeats only what more members say than can lie. Nobody who reads is ever revoked here,
+    /// and an access is never of something that must be there, so that two reasons can only be lies.
     fn read_refused(&mut self, begun: Begun, code: Code) -> Result<(), Fault> {
         add(&mut self.summary.reads_refused, 1);
+        if matches!(code, Code::Revoked | Code::NotFound) {
+            return fault("INV-6", format!("a read ended with {code:?}, which nobody honest said"));
+        }
         if code != Code::GrantRevoked {
             return Ok(());
         }
         add(&mut self.summary.reads_denied, 1);
-        if !self.liars.is_empty() {
-            return Ok(());
-        }
         let now = self.events;
         let withdrawn = self.agreement.ledger().grant(&begun.grant).and_then(|grant| grant.withdrawn);
         let register = self.register(begun.grant);

@@ -93,7 +93,7 @@ impl World {
     pub(crate) fn answer(&mut self, ask: Ask) -> Told {
         let Ask { id, to, what } = ask;
         let what = match what {
-            What::Submit(tx) => self.submit(&tx).map(Answer::Committed),
+            What::Submit(tx) | What::Settle(tx) => self.submit(&tx).map(Answer::Committed),
             What::Reach(_) => Ok(Answer::Reached),
             What::Release(request) => {
                 self.release(to, request).map(|released| Answer::Released(Box::new(released)))
