@@ -69,6 +69,17 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENTS")]
         arguments: Vec<String>,
     },
+    /// Plant each bug of a list in the product, one at a time, and count the seeds that the simulator
+    /// takes to find it.
+    ///
+    /// Runs the release build with the bugs compiled in, and prints the table kept in
+    /// reliability/planted.md. What follows is handed to `salus-sim`: `--seeds N` (at most),
+    /// `--times N`, `--bug NAME`, `--from S --members N`.
+    Planted {
+        /// For `salus-sim`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENTS")]
+        arguments: Vec<String>,
+    },
     /// Count functions, files and lines, crate by crate, beside the limits of the house.
     #[command(visible_alias = "loc")]
     Stats,
@@ -92,6 +103,7 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Fuzz { seconds, target } => fuzz::fuzz(&root, seconds, target.as_deref()),
         Command::Torture { rounds, seed } => torture(&root, rounds, seed),
         Command::Sim { arguments } => sim(&root, &arguments),
+        Command::Planted { arguments } => planted(&root, &arguments),
         Command::Stats => stats::stats(&root),
     }
 }
@@ -109,6 +121,13 @@ fn torture(root: &Path, rounds: u32, seed: Option<u64>) -> Result<(), Failure> {
 
 fn sim(root: &Path, arguments: &[String]) -> Result<(), Failure> {
     let mut all = vec!["run", "--release", "--locked", "--package", "salus-sim", "--"];
+    all.extend(arguments.iter().map(String::as_str));
+    run::run(root, "cargo", &all)
+}
+
+fn planted(root: &Path, arguments: &[String]) -> Result<(), Failure> {
+    let mut all = vec!["run", "--release", "--locked", "--package", "salus-sim", "--features", "planted"];
+    all.extend(["--", "--planted"]);
     all.extend(arguments.iter().map(String::as_str));
     run::run(root, "cargo", &all)
 }

@@ -24,6 +24,7 @@ pub mod people;
 pub mod plan;
 #[cfg(feature = "planted")]
 pub mod planted;
+pub mod queue_disk;
 pub mod road;
 pub mod run;
 pub mod world;
