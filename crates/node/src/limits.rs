@@ -260,7 +260,7 @@ mod tests {
         ms.fetch_add(8_000, Ordering::SeqCst);
         drop(place);
         let _place = gate.enter(person(1), 1, &clock).unwrap();
-        assert_eq!(refusal(&gate, 1, &clock).retry_after_ms, 875);
+        assert_eq!(refusal(&gate, 1, &clock).retry_after_ms, 1_000);
     }
 
     #[test]
