@@ -411,13 +411,66 @@ pub(crate) struct TortureArgs {
 }
 
 #[derive(Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct BenchArgs {
+    #[command(subcommand)]
+    pub(crate) what: Option<BenchCommand>,
     /// Seconds to load the ledger and the gateway, each.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3_600))]
     pub(crate) seconds: u64,
     /// How many organisations take part.
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(4..=16))]
     pub(crate) members: u16,
+    /// Write the figures here as JSON as well.
+    #[arg(long)]
+    pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum BenchCommand {
+    /// Find the sustainable rate of transactions and of frames, then offer twice as much.
+    Overload(OverloadArgs),
+    /// Put a part of the sustainable load on for a long time, with random faults, and see whether memory,
+    /// open files and threads stay flat.
+    Soak(SoakArgs),
+}
+
+#[derive(Args)]
+pub(crate) struct SoakArgs {
+    /// For how long.
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=10_080))]
+    pub(crate) minutes: u64,
+    /// How much of the sustainable load, in percent.
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u8).range(1..=100))]
+    pub(crate) load: u8,
+    /// How many organisations take part.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(4..=16))]
+    pub(crate) members: u16,
+    /// What the faults are drawn from.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Write what was seen of each process here.
+    #[arg(long, default_value = "soak.csv")]
+    pub(crate) csv: PathBuf,
+    /// Write the figures here as JSON as well.
+    #[arg(long)]
+    pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub(crate) struct OverloadArgs {
+    /// Seconds of each of the six loads.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    pub(crate) seconds: u64,
+    /// How many organisations take part.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(4..=16))]
+    pub(crate) members: u16,
+    /// Callers that submit transactions, each with a certificate and a connection of its own.
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=200))]
+    pub(crate) callers: u16,
+    /// Devices that stream; a gateway takes at most 1000 frames a second of each.
+    #[arg(long, default_value_t = 24, value_parser = clap::value_parser!(u16).range(1..=500))]
+    pub(crate) devices: u16,
     /// Write the figures here as JSON as well.
     #[arg(long)]
     pub(crate) out: Option<PathBuf>,

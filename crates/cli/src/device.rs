@@ -345,7 +345,7 @@ pub(crate) fn sign(
 }
 
 /// Connects to the device's gateway.
-async fn connect(device: &DeviceFile) -> Result<DeviceClient, Failure> {
+pub(crate) async fn connect(device: &DeviceFile) -> Result<DeviceClient, Failure> {
     let credential = Credential::from_pem(device.certificate.clone(), device.tls_key.clone());
     let authority =
         TrustedAuthority { member: device.member, certificate_pem: device.gateway_authority.clone() };
@@ -391,7 +391,7 @@ fn acknowledge(
     Ok(())
 }
 
-fn failed(error: &DeviceError) -> Failure {
+pub(crate) fn failed(error: &DeviceError) -> Failure {
     Failure::new(error.code(), error.to_string())
 }
 

@@ -6,13 +6,14 @@ use crate::ask::{Answer, Ask, AskId, Silence, Told, What};
 use crate::error::{ClientError, Fault};
 use crate::grant::GrantFile;
 use crate::listing::{AccessList, Lister};
+use crate::patience::Patience;
 use crate::read::{ReadPlan, ReadResult, Reader};
 use crate::settle::{self, Finding};
 use futures::future::{BoxFuture, Either, select};
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
-use rand::SeedableRng;
 use rand::rngs::{StdRng, SysRng};
+use rand::{Rng as _, SeedableRng};
 use salus_crypto::chain::ChainSeed;
 use salus_link::Caller;
 use salus_planted::{Bug, is};
@@ -31,8 +32,6 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 const HEDGE_AFTER: Duration = Duration::from_secs(2);
 /// Tags of a lane asked for at once.
 const TAGS_AT_ONCE: usize = 64;
-/// Times a busy member is asked again.
-const BUSY_RETRIES_MAX: u32 = 20;
 
 /// What a client stands on.
 pub trait Ground: Send + Sync {
@@ -231,7 +230,9 @@ impl Consortium {
                     let at = self.status(to).await?.head;
                     return Ok(Committed { at, outcome: salus_wire::Outcome::Applied });
                 }
-                Err(Silence::Refused(refusal)) if refusal.code.blame() == salus_wire::Blame::Caller => {
+                Err(Silence::Refused(refusal))
+                    if refusal.retry_after_ms == 0 && refusal.code.blame() == salus_wire::Blame::Caller =>
+                {
                     return Err(ClientError::Refused { code: refusal.code });
                 }
                 _ => lost = true,
@@ -376,16 +377,25 @@ impl Consortium {
     async fn answer(&self, to: MemberIndex, what: What) -> Result<Answer, Silence> {
         let within = if matches!(what, What::Submit(_)) { SUBMIT_WITHIN } else { ANSWER_WITHIN };
         let request = request(what).ok_or(Silence::Unreachable)?;
-        for _ in 0..BUSY_RETRIES_MAX {
-            match self.call(to, &request, within).await {
-                Some(Response::Refused(refusal)) if refusal.retry_after_ms > 0 => {
-                    self.ground.pause(Duration::from_millis(u64::from(refusal.retry_after_ms))).await;
-                }
-                Some(response) => return answer(response),
-                None => return Err(Silence::Unreachable),
+        let mut patience = Patience::new(within);
+        loop {
+            let response = self.call(to, &request, within).await.ok_or(Silence::Unreachable)?;
+            match self.pause(&response, &mut patience) {
+                Some(pause) => self.ground.pause(pause).await,
+                None => return answer(response),
             }
         }
-        Err(Silence::Unreachable)
+    }
+
+    /// How long to wait for a member that is busy for now.
+    fn pause(&self, response: &Response, patience: &mut Patience) -> Option<Duration> {
+        match response {
+            Response::Refused(refusal) if refusal.retry_after_ms > 0 => {
+                let random = self.ground.rng().map_or(0, |mut rng| rng.next_u32());
+                patience.pause(refusal.retry_after_ms, random)
+            }
+            _ => None,
+        }
     }
 
     async fn call(&self, to: MemberIndex, request: &Request, within: Duration) -> Option<Response> {

@@ -1,23 +1,30 @@
-//! The driver of [`Judge`]: one thread that takes questions off three queues, final blocks first.
+//! The driver of [`Judge`]: one thread that takes questions off its queues, final blocks first.
 //!
 //! Promises that a final block is acknowledged to the archive only after it was applied, that every
-//! waiter is told what became of its transaction once that is durable, and that every queue is
-//! bounded. Refuses to know the rules; it moves values. When the judge fails it stops, and with it
+//! waiter is told what became of its transaction once that is durable, that every queue is bounded,
+//! and that what is urgent does not wait behind what is not. A transaction for which there is no room
+//! is refused before anybody looks at its signature, and hears when there will be. Refuses to know the rules; it moves values. When the judge fails it stops, and with it
 //! the engine: nothing is acknowledged after a failed write.
 
 use crate::candidate::Candidate;
 use crate::config::Watch;
 use crate::error::{EngineError, Refused};
-use crate::gossip;
+use crate::gossip::{self, Pair, Passed};
 use crate::host::{Clock, Runtime};
 use crate::judge::{Head, Judge, LINEAGE_MAX, Place, Settled, Slot, Verdict};
+use crate::mempool::Used;
+use crate::pace::Pace;
 use crate::tree::StateTree;
 use commonware_utils::Acknowledgement as _;
 use commonware_utils::acknowledgement::Exact;
 use rand::CryptoRng;
 use salus_crypto::digest::Digest;
+use salus_wire::limits::MEMBERS_MAX;
 use salus_wire::rpc::{Committed, FinalBlock};
-use salus_wire::{Code, GrantTag, Header, Height, MemberIndex, ProvenItem, StateKey, StateValue, TimeMs, Tx};
+use salus_wire::{
+    Code, GrantTag, Header, Height, MemberIndex, ProvenItem, StateKey, StateValue, TimeMs, Tx, Urgency,
+    encode,
+};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,8 +34,14 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 pub(crate) const FINALS_MAX: usize = 64;
 /// Questions of the voter that may wait.
 pub(crate) const ORDERS_MAX: usize = 64;
-/// Questions of clients and peers that may wait.
+/// Questions of clients that may wait.
 pub(crate) const ASKS_MAX: usize = 4_096;
+/// Urgent transactions of clients that may wait.
+pub(crate) const URGENT_MAX: usize = 512;
+/// Messages of other members that may wait, of each urgency; how many one may have is
+/// [`gossip::ORDINARY_EACH_MAX`] and [`gossip::URGENT_EACH_MAX`].
+pub(crate) const PASSED_MAX: Pair<usize> =
+    Pair { urgent: MEMBERS_MAX * gossip::URGENT_EACH_MAX, ordinary: MEMBERS_MAX * gossip::ORDINARY_EACH_MAX };
 /// Questions taken off the queue together; their signatures are checked as one batch.
 const ASKS_TOGETHER: usize = 256;
 /// Blocks that a follower may lag behind before it must fetch by height.
@@ -55,12 +68,18 @@ pub(crate) enum Order {
     Check { candidate: Candidate, parent: Box<Header>, reply: Reply<Verdict> },
 }
 
-/// What clients and peers ask.
-pub(crate) enum Ask {
+/// A client's transaction with the way back.
+pub(crate) struct Submission {
     /// Order this, and say when it is final.
-    Submit { tx: Box<Tx>, reply: Reply<Result<Committed, Refused>> },
-    /// Another member's transactions.
-    Gossip { from: MemberIndex, txs: Vec<Tx> },
+    pub(crate) tx: Box<Tx>,
+    /// Told what became of it.
+    pub(crate) reply: Reply<Result<Committed, Refused>>,
+}
+
+/// What clients ask that is not urgent.
+pub(crate) enum Ask {
+    /// Order this.
+    Submit(Submission),
     /// Entries at the head.
     Read { keys: Vec<StateKey>, reply: Reply<(Head, Vec<Option<StateValue>>)> },
     /// Entries and absences at the head, with paths.
@@ -73,8 +92,12 @@ pub(crate) struct Inbox {
     pub(crate) finals: mpsc::Receiver<(Candidate, Exact)>,
     /// From the voter.
     pub(crate) orders: mpsc::Receiver<Order>,
-    /// From clients and peers.
+    /// What clients want ordered at once.
+    pub(crate) urgent: mpsc::Receiver<Submission>,
+    /// From clients.
     pub(crate) asks: mpsc::Receiver<Ask>,
+    /// From other members.
+    pub(crate) passed: Pair<mpsc::Receiver<Passed>>,
     /// The highest block known to be final, applied or not.
     pub(crate) tip: watch::Receiver<Height>,
 }
@@ -88,7 +111,7 @@ pub(crate) struct Outbox {
     /// Applied blocks.
     pub(crate) applied: broadcast::Sender<Arc<FinalBlock>>,
     /// Encoded transactions for the other members.
-    pub(crate) gossip: mpsc::Sender<Vec<u8>>,
+    pub(crate) gossip: Pair<mpsc::Sender<Vec<u8>>>,
 }
 
 /// See the head of this module.
@@ -107,6 +130,8 @@ pub(crate) struct Desk<T: StateTree> {
     pub(crate) outbox: Outbox,
     /// Who waits for which transaction.
     pub(crate) waiters: HashMap<Digest, Vec<Reply<Result<Committed, Refused>>>>,
+    /// How fast transactions are taken.
+    pub(crate) pace: Pace,
 }
 
 impl<T: StateTree> Desk<T> {
@@ -116,6 +141,7 @@ impl<T: StateTree> Desk<T> {
     /// What made the judge fail.
     pub(crate) async fn run(mut self, mut context: impl Runtime) -> Result<(), EngineError> {
         let mut asks = Vec::with_capacity(ASKS_TOGETHER);
+        let mut urgent = Vec::with_capacity(ASKS_TOGETHER);
         let mut tick = Box::pin(context.sleep(TICK));
         loop {
             tokio::select! {
@@ -128,6 +154,13 @@ impl<T: StateTree> Desk<T> {
                     Some(order) => self.obey(order, &mut context)?,
                     None => return Ok(()),
                 },
+                taken = self.inbox.urgent.recv_many(&mut urgent, ASKS_TOGETHER) => {
+                    if taken == 0 {
+                        return Ok(());
+                    }
+                    self.submit(std::mem::take(&mut urgent), &mut context)?;
+                }
+                Some(passed) = self.inbox.passed.urgent.recv() => self.pool(passed, &mut context)?,
                 () = &mut tick => {
                     self.look_back((self.clock)());
                     tick = Box::pin(context.sleep(TICK));
@@ -137,7 +170,12 @@ impl<T: StateTree> Desk<T> {
                         return Ok(());
                     }
                     self.answer(std::mem::take(&mut asks), &mut context)?;
+                    // However many clients ask, other members have their turn.
+                    if let Ok(passed) = self.inbox.passed.ordinary.try_recv() {
+                        self.pool(passed, &mut context)?;
+                    }
                 }
+                Some(passed) = self.inbox.passed.ordinary.recv() => self.pool(passed, &mut context)?,
             }
         }
     }
@@ -150,6 +188,7 @@ impl<T: StateTree> Desk<T> {
         let settled = self.judge.commit(candidate)?;
         ack.acknowledge();
         if let Some(settled) = settled {
+            self.pace.note(candidate.header().time, candidate.transactions().len());
             self.outbox.head.send_replace(self.judge.head());
             // Nobody may be following.
             let _ = self.outbox.applied.send(Arc::clone(candidate.block()));
@@ -179,14 +218,10 @@ impl<T: StateTree> Desk<T> {
     }
 
     fn answer(&mut self, asks: Vec<Ask>, context: &mut impl CryptoRng) -> Result<(), EngineError> {
-        let (mut txs, mut replies) = (Vec::new(), Vec::new());
+        let mut submissions = Vec::new();
         for ask in asks {
             match ask {
-                Ask::Submit { tx, reply } => {
-                    txs.push(*tx);
-                    replies.push(reply);
-                }
-                Ask::Gossip { from, txs } => self.pool(from, txs, context)?,
+                Ask::Submit(submission) => submissions.push(submission),
                 Ask::Read { keys, reply } if !reply.is_closed() => {
                     let _ = reply.send((self.judge.head(), self.judge.read(&keys)?));
                 }
@@ -196,29 +231,25 @@ impl<T: StateTree> Desk<T> {
                 Ask::Read { .. } | Ask::Prove { .. } => {}
             }
         }
-        if txs.is_empty() { Ok(()) } else { self.submit(txs, replies, context) }
+        if submissions.is_empty() { Ok(()) } else { self.submit(submissions, context) }
     }
 
     /// Takes transactions of our own clients and passes the new ones on.
-    fn submit(
-        &mut self,
-        txs: Vec<Tx>,
-        replies: Vec<Reply<Result<Committed, Refused>>>,
-        context: &mut impl CryptoRng,
-    ) -> Result<(), EngineError> {
+    fn submit(&mut self, all: Vec<Submission>, context: &mut impl CryptoRng) -> Result<(), EngineError> {
         if self.catching_up() {
-            for reply in replies {
+            for Submission { reply, .. } in all {
                 let _ = reply.send(Err(Code::NotReady.into()));
             }
             return Ok(());
         }
+        let (txs, replies) = self.with_room(all);
         let mut news: Vec<Tx> = txs.iter().filter(|tx| !self.judge.waits(&tx.digest())).cloned().collect();
         let results = self.judge.admit(txs, self.me, (self.clock)(), context)?;
         for (reply, result) in replies.into_iter().zip(results) {
             match result {
                 Ok(digest) => self.wait(digest, reply),
                 Err(code) => {
-                    let _ = reply.send(Err(code.into()));
+                    let _ = reply.send(Err(self.refused(code)));
                 }
             }
         }
@@ -228,13 +259,42 @@ impl<T: StateTree> Desk<T> {
         Ok(())
     }
 
+    /// Those for which our part of the pool has room; the others are refused here, for the price of a
+    /// digest and before their signatures cost anything.
+    fn with_room(&self, all: Vec<Submission>) -> (Vec<Tx>, Vec<Reply<Result<Committed, Refused>>>) {
+        let mut taken = Pair { urgent: Used::default(), ordinary: Used::default() };
+        let (mut txs, mut replies) = (Vec::new(), Vec::new());
+        for Submission { tx, reply } in all {
+            let urgency = tx.body.urgency();
+            let more = taken.of(urgency).and(encode(&*tx).len());
+            let waits = self.judge.waits(&tx.digest());
+            if !waits && let Err(code) = self.judge.pool().room_for(self.me, urgency, more) {
+                let _ = reply.send(Err(self.refused(code)));
+                continue;
+            }
+            if !waits {
+                *taken.of_mut(urgency) = more;
+            }
+            txs.push(*tx);
+            replies.push(reply);
+        }
+        (txs, replies)
+    }
+
+    /// A refusal that says when there will be room.
+    fn refused(&self, code: Code) -> Refused {
+        match code {
+            Code::QuotaExceeded => {
+                // Whoever comes when a quarter has gone finds room beside others that come then.
+                Refused::after(code, self.pace.drained_in_ms(self.judge.pool().len() / 4))
+            }
+            other => other.into(),
+        }
+    }
+
     /// Takes transactions of another member. What it may not send is dropped without an answer.
-    fn pool(
-        &mut self,
-        from: MemberIndex,
-        mut txs: Vec<Tx>,
-        context: &mut impl CryptoRng,
-    ) -> Result<(), EngineError> {
+    fn pool(&mut self, passed: Passed, context: &mut impl CryptoRng) -> Result<(), EngineError> {
+        let Passed { from, mut txs, place } = passed;
         if self.catching_up() {
             return Ok(());
         }
@@ -247,6 +307,7 @@ impl<T: StateTree> Desk<T> {
             }
             self.report_waiting();
         }
+        drop(place);
         Ok(())
     }
 
@@ -282,8 +343,10 @@ impl<T: StateTree> Desk<T> {
 
     /// Best effort: what is lost here is sent again after a while.
     fn pass_on(&self, txs: &[Tx]) {
-        for message in gossip::pack(txs) {
-            let _ = self.outbox.gossip.try_send(message);
+        for urgency in [Urgency::Urgent, Urgency::Ordinary] {
+            for message in gossip::pack(txs, urgency) {
+                let _ = self.outbox.gossip.of(urgency).try_send(message);
+            }
         }
     }
 

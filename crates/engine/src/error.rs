@@ -7,6 +7,9 @@ use crate::tree::StateError;
 use salus_wire::{Code, Height, MemberIndex};
 use std::path::PathBuf;
 
+/// Milliseconds after which to ask again when nothing better is known.
+const RETRY_MS: u32 = 1_000;
+
 /// Why an engine does not start, or stopped. It never goes on after one of these.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
@@ -127,7 +130,13 @@ impl Refused {
     /// For now.
     #[must_use]
     pub const fn busy(code: Code) -> Self {
-        Self { code, retry_after_ms: 1_000 }
+        Self::after(code, RETRY_MS)
+    }
+
+    /// For so many milliseconds.
+    #[must_use]
+    pub const fn after(code: Code, retry_after_ms: u32) -> Self {
+        Self { code, retry_after_ms }
     }
 }
 

@@ -5,7 +5,7 @@
 //! to hand out anything of the engine underneath.
 
 use crate::candidate::Candidate;
-use crate::desk::{Ask, Reply};
+use crate::desk::{Ask, Reply, Submission};
 use crate::error::Refused;
 use crate::judge::Head;
 use crate::reporters::Heard;
@@ -17,7 +17,9 @@ use commonware_consensus::types;
 use salus_wire::limits::{HEADER_CHAIN_MAX, STATE_KEYS_MAX};
 use salus_wire::rpc::{Committed, FinalBlock};
 use salus_wire::state::CertifiedChain;
-use salus_wire::{Blob, Code, Header, Height, List, MemberIndex, StateKey, StateProof, StateValue, Tx};
+use salus_wire::{
+    Blob, Code, Header, Height, List, MemberIndex, StateKey, StateProof, StateValue, Tx, Urgency,
+};
 use std::sync::Arc;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
@@ -29,6 +31,7 @@ pub(crate) type Archive = Mailbox<Scheme, Standard<Candidate>>;
 pub struct Handle {
     pub(crate) me: MemberIndex,
     pub(crate) asks: mpsc::Sender<Ask>,
+    pub(crate) urgent: mpsc::Sender<Submission>,
     pub(crate) head: watch::Receiver<Head>,
     pub(crate) tip: watch::Receiver<Height>,
     pub(crate) waiting: watch::Receiver<(usize, usize)>,
@@ -53,13 +56,18 @@ pub struct Stats {
 }
 
 impl Handle {
-    /// Has a transaction ordered; returns when it is final and durable here, or refused. A
+    /// Has a transaction ordered, an urgent one before all others; returns when it is final and durable here, or refused. A
     /// transaction that lost its place to another is final with [`salus_wire::Outcome::Refused`].
     ///
     /// # Errors
     /// The code of the refusal. [`Code::TimedOut`] leaves open whether it becomes final later.
     pub async fn submit(&self, tx: Tx) -> Result<Committed, Refused> {
-        self.ask(|reply| Ask::Submit { tx: Box::new(tx), reply }).await?
+        let urgency = tx.body.urgency();
+        let submission = |reply| Submission { tx: Box::new(tx), reply };
+        match urgency {
+            Urgency::Urgent => put(&self.urgent, submission).await?,
+            Urgency::Ordinary => self.ask(|reply| Ask::Submit(submission(reply))).await?,
+        }
     }
 
     /// The last block applied here, which is final and durable.
@@ -168,13 +176,18 @@ impl Handle {
     }
 
     async fn ask<T>(&self, ask: impl FnOnce(Reply<T>) -> Ask) -> Result<T, Refused> {
-        let (reply, answer) = oneshot::channel();
-        self.asks.try_send(ask(reply)).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => Refused::busy(Code::QuotaExceeded),
-            mpsc::error::TrySendError::Closed(_) => stopped(),
-        })?;
-        answer.await.map_err(|_| stopped())
+        put(&self.asks, ask).await
     }
+}
+
+/// Puts a question into a queue of the desk, if it has room, and waits for the answer.
+async fn put<Q, T>(queue: &mpsc::Sender<Q>, question: impl FnOnce(Reply<T>) -> Q) -> Result<T, Refused> {
+    let (reply, answer) = oneshot::channel();
+    queue.try_send(question(reply)).map_err(|error| match error {
+        mpsc::error::TrySendError::Full(_) => Refused::busy(Code::QuotaExceeded),
+        mpsc::error::TrySendError::Closed(_) => stopped(),
+    })?;
+    answer.await.map_err(|_| stopped())
 }
 
 fn within_limit(keys: &[StateKey]) -> Result<(), Refused> {

@@ -29,6 +29,7 @@ mod handle;
 pub mod host;
 mod judge;
 mod mempool;
+mod pace;
 mod recovery;
 mod reporters;
 mod scheme;

@@ -9,6 +9,7 @@ use figment::providers::{Env, Format, Toml};
 use salus_wire::{MemberIndex, PartyId};
 use serde::Deserialize;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 /// What an entry's environment variable begins with.
@@ -22,6 +23,9 @@ const BEHIND_MS_MAX: u64 = 24 * 3_600_000;
 const AHEAD_MS_MAX: u64 = 5 * 60_000;
 /// Bytes of the queue's files, unless configured.
 const QUEUE_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+/// Frames of one device in a second, unless configured: a device that was offline for a day at one
+/// frame a second catches up in a minute and a half.
+const DEVICE_FRAMES_PER_S: NonZeroU32 = NonZeroU32::new(1_000).unwrap();
 /// Devices connected at once, unless configured.
 const CONNECTIONS_MAX: usize = 1_024;
 
@@ -58,6 +62,9 @@ pub struct GatewayConfig {
     pub queue_bytes_max: u64,
     /// Devices connected at once.
     pub connections_max: usize,
+    /// Frames of one device in a second, and as many at once after a rest; every KiB that is begun
+    /// counts as a frame.
+    pub device_frames_per_s: NonZeroU32,
 }
 
 #[derive(Deserialize)]
@@ -78,6 +85,7 @@ struct File {
     clock_ahead_ms_max: Option<u64>,
     queue_bytes_max: Option<u64>,
     connections_max: Option<usize>,
+    device_frames_per_s: Option<NonZeroU32>,
 }
 
 impl GatewayConfig {
@@ -136,6 +144,7 @@ impl File {
             clock_ahead_ms_max: self.clock_ahead_ms_max.unwrap_or(AHEAD_MS_MAX),
             queue_bytes_max: self.queue_bytes_max.unwrap_or(QUEUE_BYTES_MAX),
             connections_max: self.connections_max.unwrap_or(CONNECTIONS_MAX),
+            device_frames_per_s: self.device_frames_per_s.unwrap_or(DEVICE_FRAMES_PER_S),
         }
     }
 }
@@ -186,6 +195,7 @@ mod tests {
         assert_eq!(config.machine_key_file, Path::new("/etc/salus/machine.key"));
         assert_eq!(config.cadence_ms, CADENCE_MS);
         assert_eq!(load(&format!("{GOOD}\ncadence_ms = 50")).unwrap().cadence_ms, 50);
+        assert_eq!(config.device_frames_per_s, DEVICE_FRAMES_PER_S);
     }
 
     #[test]
@@ -195,6 +205,7 @@ mod tests {
             (GOOD.replace("member = 2", ""), "member"),
             (GOOD.replace("0707", "07"), "party"),
             (GOOD.replace("127.0.0.1:8883", "here"), "listen_mqtt"),
+            (format!("{GOOD}\ndevice_frames_per_s = 0"), "device_frames_per_s"),
         ] {
             let error = load(&text).unwrap_err();
             assert_eq!(error.code(), Code::ConfigInvalid);

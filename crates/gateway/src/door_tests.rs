@@ -16,12 +16,15 @@ use salus_store::queue::{self, Queue, Reader};
 use salus_wire::tx::enrolment_commitment;
 use salus_wire::{Code, DeviceId, MemberIndex, Sequence, TimeMs};
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+/// More than a test sends.
+const FRAMES_PER_S: u32 = 1_000_000;
 const NOW: TimeMs = TimeMs::new(1_790_000_000_000);
 
 fn clock() -> TimeMs {
@@ -44,10 +47,10 @@ struct Front {
 impl Front {
     async fn start() -> Self {
         let authority = Authority::generate(MemberIndex::new(0), NOW).unwrap();
-        Self::start_in(Arc::new(tempfile::tempdir().unwrap()), authority).await
+        Self::start_in(Arc::new(tempfile::tempdir().unwrap()), authority, FRAMES_PER_S).await
     }
 
-    async fn start_in(folder: Arc<TempDir>, authority: Authority) -> Self {
+    async fn start_in(folder: Arc<TempDir>, authority: Authority, device_frames_per_s: u32) -> Self {
         let span = (NOW.get() - 1_000_000, NOW.get() + 1_000_000);
         let past = (NOW.get() - 1_000_000, NOW.get() - 1);
         let (registry, registry_folder) =
@@ -71,8 +74,10 @@ impl Front {
         let tls = ServerTls::devices(&own, &trusted(&authority)).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let at = listener.local_addr().unwrap();
+        let device_frames_per_s = NonZeroU32::new(device_frames_per_s).unwrap();
+        let allowed = door::Limits { connections_max: 8, device_frames_per_s };
         let tasks = vec![
-            tokio::spawn(door::serve(listener, tls, 8, Arc::new(desk))),
+            tokio::spawn(door::serve(listener, tls, allowed, Arc::new(desk))),
             tokio::spawn(async { checker.run().await.unwrap() }),
             tokio::spawn(ring.run()),
         ];
@@ -112,7 +117,7 @@ impl Front {
             task.abort();
             let _ = task.await;
         }
-        Self::start_in(folder, authority).await
+        Self::start_in(folder, authority, FRAMES_PER_S).await
     }
 }
 
@@ -165,6 +170,30 @@ async fn frames_are_acknowledged_in_order_and_are_durable() {
         assert!(settled.iter().all(|settled| settled.result.is_ok()));
         assert_eq!(front.kept().await, (0..200).collect::<Vec<_>>());
     }
+}
+
+#[tokio::test]
+async fn a_device_that_floods_waits_and_another_does_not() {
+    let authority = Authority::generate(MemberIndex::new(0), NOW).unwrap();
+    // The clock stands still, so a used up rate stays used up.
+    let mut front = Front::start_in(Arc::new(tempfile::tempdir().unwrap()), authority, 3).await;
+    let mut flood = front.connect(1, Dialect::V5).await.unwrap();
+    for sequence in 0..20 {
+        flood.publish(good(1, sequence)).await.unwrap();
+    }
+    for _ in 0..3 {
+        assert_eq!(flood.settle().await.unwrap().unwrap().result, Ok(()));
+    }
+    // A new connection brings no new rate.
+    let mut again = front.connect(1, Dialect::V5).await.unwrap();
+    again.publish(good(1, 20)).await.unwrap();
+    again.flush().await.unwrap();
+    let mut other = front.connect(2, Dialect::V5).await.unwrap();
+    for sequence in 0..3 {
+        assert_eq!(settle_one(&mut other, good(2, sequence)).await.result, Ok(()));
+    }
+    assert!(flood.settled().is_none() && again.settled().is_none());
+    assert_eq!(front.kept().await, [0, 1, 2, 0, 1, 2]);
 }
 
 #[tokio::test]

@@ -63,12 +63,19 @@ impl Epochs {
         now: TimeMs,
         rng: &mut impl CryptoRng,
     ) -> &mut Live {
-        let keys = self.live.entry((piece.route.grants, piece.route.class)).or_default();
-        keys.retain(|live| now.since_ms(live.since) < EPOCH_MS_MAX);
+        let series = (piece.route.grants, piece.route.class);
         let fits = |live: &Live| {
             let span = live.key.terms().span;
-            span.contains(piece.times.0) && span.contains(piece.times.1) && live.next.next().is_some()
+            let young = now.since_ms(live.since) < EPOCH_MS_MAX;
+            young
+                && span.contains(piece.times.0)
+                && span.contains(piece.times.1)
+                && live.next.next().is_some()
         };
+        if !self.live.get(&series).is_some_and(|keys| keys.iter().any(fits)) {
+            self.forget_old(now);
+        }
+        let keys = self.live.entry(series).or_default();
         let found = keys.iter().position(fits);
         let index = found.unwrap_or_else(|| {
             if keys.len() >= LIVE_MAX {
@@ -81,6 +88,14 @@ impl Epochs {
         });
         #[expect(clippy::indexing_slicing, reason = "the position was found, or pushed, just above")]
         &mut keys[index]
+    }
+
+    /// Drops every key whose time is over, also of series of which nothing comes any more.
+    fn forget_old(&mut self, now: TimeMs) {
+        self.live.retain(|_, keys| {
+            keys.retain(|live| now.since_ms(live.since) < EPOCH_MS_MAX);
+            !keys.is_empty()
+        });
     }
 
     /// Deposits of every new key: rounds of one envelope for each custodian.

@@ -19,8 +19,9 @@
 //! with 0x9B. QoS 2 is above the Maximum QoS of 1 that CONNACK states, and is closed in the same
 //! way. Duplicates of QoS 1 are harmless because a frame has a sequence.
 //!
-//! *Back-pressure.* At most [`RECEIVE_MAX`] frames of a connection are under way; CONNACK says so on
-//! MQTT 5, and on 3.1.1 the socket is not read. Nobody can make the gateway hold more.
+//! *Back-pressure.* A device that sends more than its rate is not read for a while. At most [`RECEIVE_MAX`] frames of a connection are under way; CONNACK says so on
+//! MQTT 5, and on 3.1.1 the socket is not read. What all connections have under way together is bounded,
+//! and the room goes round: see [`flow`]. Nobody can make the gateway hold more.
 //!
 //! # What it does not do
 //! It is no broker: nobody can subscribe, nothing is retained, wills are not published, sessions do
@@ -30,6 +31,7 @@
 //! connection; [`door`] listens.
 
 pub(crate) mod door;
+mod flow;
 mod session;
 pub mod speaker;
 

@@ -6,9 +6,10 @@ use crate::deliveries::Deliveries;
 use crate::desk::Clock;
 use crate::error::GatewayError;
 use crate::stragglers::{PUT_WITHIN, Stragglers};
-use rand::SeedableRng;
 use rand::rngs::{StdRng, SysRng};
-use salus_client::Consortium;
+use rand::{Rng as _, SeedableRng};
+use salus_client::drive::entropy;
+use salus_client::{Consortium, Patience};
 use salus_crypto::chain::ChainAnchor;
 use salus_link::Caller;
 use salus_proof::{Proven, TrustPolicy};
@@ -227,11 +228,19 @@ impl Hands {
 
     async fn ask_store(&self, to: MemberIndex, request: &Request) -> Result<Held, Code> {
         let peer = self.caller.peer(to).map_err(|error| error.code())?;
-        match peer.call(request, PUT_WITHIN).await {
-            Ok(Response::Held(held)) => Ok(held),
-            Ok(Response::Refused(refusal)) => Err(refusal.code),
-            Ok(_) => Err(Code::Malformed),
-            Err(error) => Err(error.code()),
+        let mut patience = Patience::new(PUT_WITHIN);
+        loop {
+            let refusal = match peer.call(request, PUT_WITHIN).await {
+                Ok(Response::Held(held)) => return Ok(held),
+                Ok(Response::Refused(refusal)) => refusal,
+                Ok(_) => return Err(Code::Malformed),
+                Err(error) => return Err(error.code()),
+            };
+            let random = entropy().map_or(0, |mut rng| rng.next_u32());
+            match patience.pause(refusal.retry_after_ms, random) {
+                Some(pause) => sleep(pause).await,
+                None => return Err(refusal.code),
+            }
         }
     }
 

@@ -90,7 +90,11 @@ pub async fn run(config: GatewayConfig, shutdown: impl Future<Output = ()>) -> R
     let registration = register(&config, inner.client.clone(), inner.policy.clone(), inner.public_key);
     tracing::info!(party = %config.party, %address, devices = registry.len(), "the gateway waits for devices");
     let mut front = JoinSet::new();
-    front.spawn(door::serve(listener, tls, config.connections_max, Arc::new(desk)));
+    let limits = door::Limits {
+        connections_max: config.connections_max,
+        device_frames_per_s: config.device_frames_per_s,
+    };
+    front.spawn(door::serve(listener, tls, limits, Arc::new(desk)));
     let mut checking = JoinSet::new();
     checking.spawn(checker.run());
     let mut keeping = JoinSet::new();

@@ -292,6 +292,7 @@ mod tests {
                 clock_ahead_ms_max: 60_000,
                 queue_bytes_max: 10_000_000,
                 connections_max: 8,
+                device_frames_per_s: std::num::NonZeroU32::new(1_000).unwrap(),
             }
         }
 

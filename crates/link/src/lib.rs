@@ -9,14 +9,20 @@
 pub mod consortium;
 pub mod error;
 pub mod frame;
+pub mod lobby;
 pub mod peer;
 pub mod pki;
+pub mod places;
+pub mod quota;
 pub mod server;
 pub mod tls;
 
 pub use consortium::{Consortium, MemberPlace};
 pub use error::LinkError;
+pub use lobby::Lobby;
 pub use peer::{Caller, Endpoint, Peer};
 pub use pki::{Authority, Credential, Subject};
+pub use places::{Place, Places};
+pub use quota::Quota;
 pub use server::{Limits, serve};
 pub use tls::{ClientTls, DeviceTls, PeerCert, ServerTls};

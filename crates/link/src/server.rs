@@ -1,23 +1,25 @@
 //! The listening side: accepts certified connections, reads requests, writes answers.
 //!
-//! It promises that strangers cost little (a bounded number of handshakes, each with a deadline),
+//! It promises that strangers cost little (a bounded number of handshakes, each with a deadline, of
+//! which no address has all), that no certificate and no member's authority takes all connections,
 //! that a peer which sends garbage or stops half-way loses its connection and nothing else, and
 //! that everything a peer can make us hold is bounded. It knows nothing of what requests mean.
 
 use crate::frame::{Budget, CallId, Frame, FrameError, first_byte, read_rest, write_frame};
+use crate::lobby::Lobby;
+use crate::places::Places;
 use crate::tls::{Incoming, PeerCert, ServerTls};
-use salus_wire::Code;
 use salus_wire::limits::RPC_BYTES_MAX;
 use salus_wire::rpc::{Refusal, Request, Response};
-use std::collections::HashMap;
+use salus_wire::{Code, MemberIndex};
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 /// How long to rest after the listener itself failed, for example for want of file descriptors.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
@@ -25,11 +27,12 @@ const ACCEPT_REST: Duration = Duration::from_millis(100);
 /// What a listener allows.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Certified connections at once; further ones are closed after their handshake.
+    /// Certified connections at once; further ones are closed after their handshake. Those whom one
+    /// member certifies have at most as many as are free.
     pub connections: usize,
     /// The same for one subject, so that nobody's credential can shut everybody else out.
     pub connections_each: usize,
-    /// Handshakes under way at once; further callers are closed at once.
+    /// Handshakes under way at once, shared as [`Lobby`] says; further callers are closed at once.
     pub handshakes: usize,
     /// Requests under way on one connection; when full, its socket is not read.
     pub in_flight: usize,
@@ -48,7 +51,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            connections: 256,
+            connections: 512,
             connections_each: 32,
             handshakes: 64,
             in_flight: 32,
@@ -66,52 +69,9 @@ struct Shared<H> {
     tls: ServerTls,
     limits: Limits,
     budget: Budget,
-    connections: Semaphore,
-    seated: Seated,
+    connections: Places<MemberIndex>,
+    seats: Places<PeerCert>,
     handler: H,
-}
-
-/// Connections by whom their certificate speaks for.
-#[derive(Default)]
-struct Seated(Mutex<HashMap<PeerCert, Row>>);
-
-/// The connections of one subject.
-#[derive(Clone, Copy, Default)]
-struct Row {
-    count: usize,
-    /// Whether the log holds already that it asked for more than its share.
-    told: bool,
-}
-
-/// One connection's place among its subject's; given back when dropped.
-struct Seat<'a> {
-    seated: &'a Seated,
-    peer: PeerCert,
-}
-
-impl Seated {
-    fn take(&self, peer: PeerCert, most: usize) -> Option<Seat<'_>> {
-        let mut rows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let row = rows.get(&peer).copied().unwrap_or_default();
-        let full = row.count >= most;
-        if full && !row.told {
-            tracing::warn!(member = %peer.member(), most, "a caller has as many connections as it may");
-        }
-        let count = row.count.saturating_add(usize::from(!full));
-        rows.insert(peer, Row { count, told: full || row.told });
-        (!full).then(|| Seat { seated: self, peer })
-    }
-}
-
-impl Drop for Seat<'_> {
-    fn drop(&mut self) {
-        let mut rows = self.seated.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let row = rows.get(&self.peer).copied().unwrap_or_default();
-        match row.count.saturating_sub(1) {
-            0 => rows.remove(&self.peer),
-            count => rows.insert(self.peer, Row { count, ..row }),
-        };
-    }
 }
 
 /// Serves until the future is dropped; all connections and requests under way end with it.
@@ -124,27 +84,29 @@ where
     let shared = Arc::new(Shared {
         tls,
         budget: Budget::new(limits.bytes),
-        connections: Semaphore::new(limits.connections),
-        seated: Seated::default(),
+        connections: Places::new(limits.connections, limits.connections),
+        seats: Places::new(usize::MAX, limits.connections_each),
         limits,
         handler,
     });
-    let handshakes = Arc::new(Semaphore::new(limits.handshakes));
+    let lobby = Lobby::new(limits.handshakes);
     let mut tasks = JoinSet::new();
     loop {
         while tasks.try_join_next().is_some() {}
         match listener.accept().await {
-            Ok((stream, _)) => {
-                if let Ok(slot) = Arc::clone(&handshakes).try_acquire_owned() {
-                    let shared = Arc::clone(&shared);
-                    tasks.spawn(async move {
-                        let certified = greet(stream, &shared).await;
-                        drop(slot);
-                        if let Some((stream, peer)) = certified {
-                            converse(stream, peer, shared).await;
-                        }
-                    });
-                }
+            Ok((stream, from)) => {
+                let Some(seat) = lobby.enter(from.ip(), Instant::now()) else { continue };
+                let shared = Arc::clone(&shared);
+                tasks.spawn(async move {
+                    let certified = tokio::select! {
+                        certified = greet(stream, &shared) => certified,
+                        () = seat.gives_way() => None,
+                    };
+                    drop(seat);
+                    if let Some((stream, peer)) = certified {
+                        converse(stream, peer, shared).await;
+                    }
+                });
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot accept connections for now");
@@ -173,10 +135,14 @@ where
     H: Fn(PeerCert, Request) -> F + Send + Sync + 'static,
     F: Future<Output = Response> + Send + 'static,
 {
-    let Some(_seat) = shared.seated.take(peer, shared.limits.connections_each) else { return };
-    let Ok(_slot) = shared.connections.try_acquire() else {
-        tracing::warn!(limit = shared.limits.connections, "closed a connection over the limit");
-        return;
+    let (_seat, _slot) = match (shared.seats.enter(peer), shared.connections.enter(peer.member())) {
+        (Ok(seat), Ok(slot)) => (seat, slot),
+        (Err(full), _) | (_, Err(full)) => {
+            if full.first {
+                tracing::warn!(member = %peer.member(), "those of a member have as many connections as they may");
+            }
+            return;
+        }
     };
     let (reader, writer) = tokio::io::split(stream);
     let (answers, outbox) = mpsc::channel(shared.limits.in_flight.max(1));

@@ -339,7 +339,7 @@ mod tests {
     #[tokio::test]
     async fn one_subject_cannot_shut_the_others_out() {
         let pki = Pki::new();
-        let limits = Limits { connections: 3, connections_each: 2, ..Limits::default() };
+        let limits = Limits { connections: 6, connections_each: 2, ..Limits::default() };
         let (at, _server) = start(pki.node(0), limits, echo).await;
         let callers: Vec<Caller> = (0..3).map(|_| pki.caller(pki.issue(0, person()), at)).collect();
         assert_eq!(ask(&callers[0], 1).await.unwrap(), 1);
@@ -347,5 +347,37 @@ mod tests {
         assert!(matches!(ask(&callers[2], 3).await, Err(LinkError::Lost { .. })));
         let other = Subject::Person(PartyId::new([9; 16]));
         assert_eq!(ask(&pki.caller(pki.issue(0, other), at), 4).await.unwrap(), 4);
+    }
+
+    #[tokio::test]
+    async fn those_of_one_member_cannot_shut_the_others_out() {
+        let pki = Pki::new();
+        let limits = Limits { connections: 4, ..Limits::default() };
+        let (at, _server) = start(pki.node(0), limits, echo).await;
+        let issued =
+            |member: usize, n: u8| pki.caller(pki.issue(member, Subject::Person(PartyId::new([n; 16]))), at);
+        let greedy: Vec<Caller> = (0..3).map(|n| issued(0, n)).collect();
+        assert_eq!(ask(&greedy[0], 1).await.unwrap(), 1);
+        assert_eq!(ask(&greedy[1], 2).await.unwrap(), 2);
+        assert!(matches!(ask(&greedy[2], 3).await, Err(LinkError::Lost { .. })));
+        assert_eq!(ask(&issued(1, 9), 4).await.unwrap(), 4);
+    }
+
+    #[tokio::test]
+    async fn silent_strangers_give_way_to_a_caller() {
+        let pki = Pki::new();
+        // The strangers could stay for as long as the test takes.
+        let limits = Limits { handshakes: 2, handshake_within: SOON * 10, ..Limits::default() };
+        let (at, _server) = start(pki.node(0), limits, echo).await;
+        let mut silent = TcpStream::connect(at).await.unwrap();
+        let own = pki.caller(pki.issue(0, person()), at);
+        let served = async {
+            // Until the stranger has had its fair time the caller is turned away.
+            while ask(&own, 5).await.is_err() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(SOON, served).await.unwrap();
+        assert_eq!(silent.read(&mut [0; 1]).await.unwrap_or(0), 0, "it gave way");
     }
 }

@@ -3,6 +3,7 @@
 //! instead by an environment variable, `SALUS_NODE_` and the entry's name.
 
 use crate::error::NodeError;
+use crate::limits::Rates;
 use figment::Figment;
 use figment::error::Kind;
 use figment::providers::{Env, Format, Toml};
@@ -39,6 +40,8 @@ pub struct NodeConfig {
     pub service_key_file: PathBuf,
     /// The key to which writers seal shares.
     pub custodian_key_file: PathBuf,
+    /// How often each caller may ask.
+    pub rates: Rates,
 }
 
 #[derive(Deserialize)]
@@ -55,6 +58,8 @@ struct File {
     consensus_key_file: PathBuf,
     service_key_file: PathBuf,
     custodian_key_file: PathBuf,
+    #[serde(default)]
+    rates: Rates,
 }
 
 impl NodeConfig {
@@ -85,6 +90,7 @@ impl File {
             consensus_key_file: folder.join(self.consensus_key_file),
             service_key_file: folder.join(self.service_key_file),
             custodian_key_file: folder.join(self.custodian_key_file),
+            rates: self.rates,
         }
     }
 }
@@ -135,6 +141,14 @@ mod tests {
         assert_eq!(config.data_dir, Path::new("data"));
         assert_eq!(config.machine_key_file, Path::new("/etc/salus/machine.key"));
         assert_eq!(config.listen_rpc.port(), 7102);
+        assert_eq!(config.rates, Rates::default());
+    }
+
+    #[test]
+    fn rates_are_given_one_by_one() {
+        let rates = load(&format!("{GOOD}\n[rates]\nsubmits = 7")).unwrap().rates;
+        assert_eq!(rates.submits.get(), 7);
+        assert_eq!(rates.reads, Rates::default().reads);
     }
 
     #[test]
@@ -145,6 +159,8 @@ mod tests {
             (GOOD.replace("member = 2", "member = 70000"), "member"),
             (GOOD.replace("127.0.0.1:7102", "here"), "listen_rpc"),
             (GOOD.replace("member = 2", "member = \"2\""), "member"),
+            (format!("{GOOD}\n[rates]\nsubmit = 7"), "submit"),
+            (format!("{GOOD}\n[rates]\nreads = 0"), "rates.reads"),
         ] {
             let error = load(&text).unwrap_err();
             assert_eq!(error.code(), Code::ConfigInvalid);

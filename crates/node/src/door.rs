@@ -1,18 +1,19 @@
-//! The door: one request in, one response out. Finds the role, takes a place at its gate, and turns
-//! whatever goes wrong into a coded refusal. It decides nothing.
+//! The door: one request in, one response out. Takes a place at the gate of the role that is asked,
+//! before the role does anything, and turns whatever goes wrong into a coded refusal. It decides
+//! nothing.
 
 use crate::custodian::Custodian;
 use crate::deposits::Deposits;
 use crate::follow;
 use crate::keeper::Keeper;
-use crate::limits::Gates;
+use crate::limits::{Gates, Inside, keys_cost, put_cost};
 use crate::office::Office;
 use crate::refused;
 use salus_engine::Handle;
 use salus_link::Subject;
 use salus_wire::rpc::{Refusal, Request, Response, Status, Values};
 use salus_wire::state::Tip;
-use salus_wire::{Code, List, StateKey};
+use salus_wire::{Code, List, StateKey, Urgency};
 use std::sync::Arc;
 
 /// All roles of one member.
@@ -35,7 +36,7 @@ impl Door {
     /// Answers one request of a certified caller. May be dropped at any await.
     pub async fn answer(&self, caller: Subject, request: Request) -> Response {
         let kind = name(&request);
-        match self.dispatch(request).await {
+        match self.dispatch(caller, request).await {
             Ok(response) => response,
             Err(refusal) => {
                 let code = refusal.code;
@@ -45,48 +46,52 @@ impl Door {
         }
     }
 
-    async fn dispatch(&self, request: Request) -> Result<Response, Refusal> {
+    async fn dispatch(&self, caller: Subject, request: Request) -> Result<Response, Refusal> {
+        let _place = self.place(caller, &request)?;
         match request {
             Request::Status => Ok(Response::Status(self.status())),
             Request::Submit(tx) => {
-                let _place = self.gates.submits.enter()?;
                 self.engine.submit(*tx).await.map(Response::Committed).map_err(refused::engine)
             }
-            Request::Read(keys) => {
-                let _place = self.gates.reads.enter()?;
-                self.values(keys.into_vec()).await
-            }
+            Request::Read(keys) => self.values(keys.into_vec()).await,
             Request::Prove(keys) => {
-                let _place = self.gates.reads.enter()?;
                 let proof = self.engine.prove(keys.into_vec()).await.map_err(refused::engine)?;
                 Ok(Response::Proof(Box::new(proof)))
             }
             Request::Certified(height) => {
-                let _place = self.gates.reads.enter()?;
                 let chain = self.engine.certified(height).await.map_err(refused::engine)?;
                 Ok(Response::Certified(Box::new(chain)))
             }
-            Request::Follow(above) => {
-                let _place = self.gates.follows.enter()?;
-                follow::blocks(&self.office, &self.engine, above).await
-            }
-            Request::Put(put) => {
-                let _place = self.gates.puts.enter()?;
-                self.keeper.put(*put).await.map(Response::Held)
-            }
+            Request::Follow(above) => follow::blocks(&self.office, &self.engine, above).await,
+            Request::Put(put) => self.keeper.put(*put).await.map(Response::Held),
             Request::Fetch(fetch) => {
-                let _place = self.gates.fetches.enter()?;
                 self.keeper.fetch(fetch).await.map(|fetched| Response::Fragment(Box::new(fetched)))
             }
-            Request::Deposit(deposit) => {
-                let _place = self.gates.deposits.enter()?;
-                self.deposits.take(*deposit).await
-            }
+            Request::Deposit(deposit) => self.deposits.take(*deposit).await,
             Request::Release(request) => {
-                let _place = self.gates.releases.enter()?;
                 self.custodian.answer(request).await.map(|released| Response::Released(Box::new(released)))
             }
         }
+    }
+
+    /// A place for this request; [`Request::Status`] needs none, it is a look at what is at hand.
+    fn place(&self, caller: Subject, request: &Request) -> Result<Option<Inside<'_>>, Refusal> {
+        let gates = &self.gates;
+        let (gate, cost) = match request {
+            Request::Status => return Ok(None),
+            Request::Submit(tx) => match tx.body.urgency() {
+                Urgency::Urgent => (&gates.urgent, 1),
+                Urgency::Ordinary => (&gates.submits, 1),
+            },
+            Request::Read(keys) | Request::Prove(keys) => (&gates.reads, keys_cost(keys.len())),
+            Request::Certified(_) => (&gates.reads, 1),
+            Request::Follow(_) => (&gates.follows, 1),
+            Request::Put(put) => (&gates.puts, put_cost(put)),
+            Request::Fetch(_) => (&gates.fetches, 1),
+            Request::Deposit(_) => (&gates.deposits, 1),
+            Request::Release(_) => (&gates.releases, 1),
+        };
+        gate.enter(caller, cost, &self.office.clock).map(Some)
     }
 
     async fn values(&self, keys: Vec<StateKey>) -> Result<Response, Refusal> {

@@ -88,7 +88,7 @@ impl Node {
             keeper: Keeper::new(Arc::clone(&office), fragments),
             deposits: Deposits::new(Arc::clone(&office), keys.custodian, Arc::clone(&shares)),
             custodian: Custodian::new(Arc::clone(&office), shares, Arc::clone(&refusals)),
-            gates: Gates::default(),
+            gates: Gates::new(&config.rates),
             office,
         });
         let (member, data_dir) = (config.member, config.data_dir);

@@ -4,8 +4,9 @@
 
 use salus_crypto::kem::KemSecretKey;
 use salus_crypto::secret::Secret;
-use salus_crypto::sign::SigningKey;
+use salus_crypto::sign::{Signature, SigningKey};
 use salus_link::{Authority, Caller, ClientTls, Consortium, Credential, MemberPlace, Subject};
+use salus_node::limits::Rates;
 use salus_node::{Node, NodeConfig, NodeError, run};
 use salus_store::key_file;
 use salus_wire::rpc::{Request, Response, Status};
@@ -15,6 +16,7 @@ use salus_wire::{
     TimeMs, TimeSpan, Tx, TxBody,
 };
 use std::net::{SocketAddr, TcpListener};
+use std::num::NonZeroU32;
 use std::path::Path;
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -101,6 +103,7 @@ fn member() -> Member {
         consensus_key_file: at.join("consensus.key"),
         service_key_file: at.join("service.key"),
         custodian_key_file: at.join("custodian.key"),
+        rates: Rates::default(),
     };
     Member { dir, config, consortium, authority, registrar }
 }
@@ -182,6 +185,38 @@ async fn a_node_orders_answers_stops_and_goes_on_where_it_was() {
     assert!(is_registered(&caller).await);
     stop.send(()).unwrap();
     node.await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_caller_over_its_rate_hears_when_to_come_again_and_can_still_withdraw() {
+    let mut member = member();
+    member.config.rates.submits = NonZeroU32::MIN;
+    let (stop, node) = start(&member).await;
+    let caller = caller(&member);
+    let submit = async |tx: &Tx| call(&caller, Request::Submit(Box::new(tx.clone()))).await;
+    let tx = registration(&member);
+    assert!(matches!(submit(&tx).await, Response::Committed(_)));
+    // A signature that nobody looked at is not said to be bad.
+    let spoilt = Tx { signature: Signature::from_bytes([0; 64]), ..tx };
+    let answers = futures::future::join_all((0..20).map(|_| submit(&spoilt))).await;
+    let refusals: Vec<(Code, u32)> = answers.into_iter().map(refusal).collect();
+    assert!(refusals.iter().any(|(code, _)| *code == Code::QuotaExceeded), "{refusals:?}");
+    for (code, retry_after_ms) in refusals {
+        let expected = if code == Code::QuotaExceeded { 1..=1_000 } else { 0..=0 };
+        assert!(expected.contains(&retry_after_ms), "{code} {retry_after_ms}");
+    }
+    let end =
+        Tx::sign(member.consortium.chain(), TxBody::RevokeIdentity { party: GATEWAY }, &member.registrar);
+    assert!(matches!(submit(&end).await, Response::Committed(_)));
+    stop.send(()).unwrap();
+    node.await.unwrap().unwrap();
+}
+
+fn refusal(response: Response) -> (Code, u32) {
+    match response {
+        Response::Refused(refusal) => (refusal.code, refusal.retry_after_ms),
+        _ => panic!("it is refused"),
+    }
 }
 
 async fn refused(config: NodeConfig) -> NodeError {

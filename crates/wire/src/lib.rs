@@ -34,4 +34,4 @@ pub use ids::{
 pub use manifest::{Descriptor, Geometry, Manifest};
 pub use receipt::Receipt;
 pub use state::{ProvenItem, StateKey, StateProof, StateValue, Terminal};
-pub use tx::{Tx, TxBody};
+pub use tx::{Tx, TxBody, Urgency};

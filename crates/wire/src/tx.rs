@@ -37,6 +37,18 @@ pub enum PartyKind {
     Gateway = 1,
 }
 
+/// Which of two waiting transactions goes first. What ends a right is urgent: while it waits, data can
+/// still be read that must not be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize)]
+#[borsh(use_discriminant = true)]
+#[repr(u8)]
+pub enum Urgency {
+    /// Goes first, from a small quota of its own.
+    Urgent = 0,
+    /// Everything else.
+    Ordinary = 1,
+}
+
 /// A sealed grant or intent of fixed length.
 pub type SealedBody = Blob<BODY_BYTES>;
 
@@ -126,6 +138,24 @@ pub enum TxBody {
         /// The intent, sealed to whoever is shown the tag's link.
         body: SealedBody,
     },
+}
+
+impl TxBody {
+    /// Whether it goes before others.
+    #[must_use]
+    pub const fn urgency(&self) -> Urgency {
+        match self {
+            Self::RevokeGrant { .. } | Self::RevokeIdentity { .. } | Self::RevokeDevice { .. } => {
+                Urgency::Urgent
+            }
+            Self::RegisterIdentity { .. }
+            | Self::EnrolDevice { .. }
+            | Self::AssignDevice { .. }
+            | Self::Anchor { .. }
+            | Self::CommitGrant { .. }
+            | Self::RecordAccess { .. } => Urgency::Ordinary,
+        }
+    }
 }
 
 impl Tx {

@@ -1,5 +1,5 @@
 //! Words that have no place in the sources: unfinished work, silenced lints, skipped or sleeping
-//! tests.
+//! tests, queues without a limit.
 //!
 //! Prose and strings may name them; code may not use them, and comments may not promise them.
 
@@ -24,6 +24,7 @@ pub(crate) fn check(source: &Source) -> Vec<Finding> {
         }
     }
     findings.extend(sleeps(source));
+    findings.extend(unbounded(source));
     findings
 }
 
@@ -77,6 +78,23 @@ fn sleeps(source: &Source) -> Vec<Finding> {
     findings
 }
 
+/// Whatever a peer can fill has a limit (STYLE 17); tests may do without.
+fn unbounded(source: &Source) -> Vec<Finding> {
+    let product = source.path.starts_with("crates/") && source.path.contains("/src/");
+    let mut findings: Vec<Finding> = source
+        .mentions
+        .iter()
+        .filter(|mention| product && !source.is_test(mention.line) && !mention.after_dot)
+        .filter(|mention| matches!(mention.path.rsplit("::").next(), Some("unbounded_channel" | "unbounded")))
+        .map(|mention| {
+            let advice = "a queue has a named limit, and a row in docs/limits.md";
+            Finding::new(&source.path, mention.line, "unbounded", advice)
+        })
+        .collect();
+    findings.dedup();
+    findings
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::finding::brief;
@@ -121,6 +139,18 @@ mod tests {
         assert_eq!(found("src/a.rs", &format!("#[cfg(test)]\nmod tests {{ {text} }}")), ["2 sleep"]);
         assert_eq!(found("tests/a.rs", "use tokio::time::{sleep, timeout};"), ["1 sleep"]);
         assert_eq!(found("tests/a.rs", "fn a() { context.sleep(d); }"), [""; 0]);
+    }
+
+    #[test]
+    fn a_queue_of_the_product_has_a_limit() {
+        for text in
+            ["fn a() { tokio::sync::mpsc::unbounded_channel(); }", "use futures::channel::mpsc::unbounded;"]
+        {
+            assert_eq!(found("crates/a/src/a.rs", text), ["1 unbounded"], "{text}");
+            assert_eq!(found("crates/a/tests/a.rs", text), [""; 0]);
+            assert_eq!(found("xtask/src/a.rs", text), [""; 0]);
+        }
+        assert_eq!(found("crates/a/src/a.rs", "fn a() { mpsc::channel(8); config_unbounded(); }"), [""; 0]);
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! Figures beside their goals, as a table and as JSON.
 
 use serde_json::{Value, json};
+use std::borrow::Cow;
 
 /// One measured figure.
 pub(crate) struct Figure {
-    what: &'static str,
+    what: Cow<'static, str>,
     measured: f64,
     unit: &'static str,
     goal: Option<Goal>,
@@ -18,12 +19,17 @@ pub(crate) enum Goal {
 }
 
 impl Figure {
-    pub(crate) const fn new(what: &'static str, measured: f64, unit: &'static str, goal: Goal) -> Self {
-        Self { what, measured, unit, goal: Some(goal) }
+    pub(crate) fn new(
+        what: impl Into<Cow<'static, str>>,
+        measured: f64,
+        unit: &'static str,
+        goal: Goal,
+    ) -> Self {
+        Self { what: what.into(), measured, unit, goal: Some(goal) }
     }
 
-    pub(crate) const fn plain(what: &'static str, measured: f64, unit: &'static str) -> Self {
-        Self { what, measured, unit, goal: None }
+    pub(crate) fn plain(what: impl Into<Cow<'static, str>>, measured: f64, unit: &'static str) -> Self {
+        Self { what: what.into(), measured, unit, goal: None }
     }
 
     fn met(&self) -> Option<bool> {

@@ -44,13 +44,13 @@ pub(crate) async fn measure(stage: &Stage, seconds: u64) -> Result<Vec<Figure>, 
     Ok(figures)
 }
 
-async fn reader(session: &Session, stage: &Stage) -> Result<PersonFile, Failure> {
+pub(super) async fn reader(session: &Session, stage: &Stage) -> Result<PersonFile, Failure> {
     enlist(session, &stage.people("reader.person"), 1).await?;
     load(&stage.people("reader.person"))
 }
 
 /// A patient of their own, a device of theirs, and a grant to the reader.
-async fn patient(
+pub(super) async fn patient(
     session: &Session,
     stage: &Stage,
     reader: &PersonFile,
@@ -172,7 +172,7 @@ async fn bursts(device: &mut DeviceFile, path: &Path, until: Instant) -> Result<
 }
 
 /// A burst of heart rates, a second apart, up to now.
-fn heart_rates() -> Result<Vec<Reading>, Failure> {
+pub(super) fn heart_rates() -> Result<Vec<Reading>, Failure> {
     let beat: Vec<i16> = (0..40_i16).map(|at| if at == 20 { 400 } else { 0 }).collect();
     let samples: Vec<i16> = std::iter::repeat_n(beat, BURST.saturating_add(2)).flatten().collect();
     let length_ms = u64::try_from(BURST).unwrap_or(0).saturating_mul(1_000);

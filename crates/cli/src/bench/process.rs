@@ -30,6 +30,25 @@ pub(crate) fn resident_mib(pid: u32) -> f64 {
     kib.unwrap_or(0.0) / 1024.0
 }
 
+/// What a process holds.
+#[derive(Clone, Copy)]
+pub(crate) struct Held {
+    pub(crate) resident_kib: u64,
+    pub(crate) files: u64,
+    pub(crate) threads: u64,
+}
+
+/// What a process holds now; `None` when it is gone.
+pub(crate) fn held(pid: u32) -> Option<Held> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let number = |name: &str| {
+        let rest = status.lines().find_map(|line| line.strip_prefix(name))?;
+        rest.split_whitespace().next()?.parse::<u64>().ok()
+    };
+    let files = u64::try_from(fs::read_dir(format!("/proc/{pid}/fd")).ok()?.count()).ok()?;
+    Some(Held { resident_kib: number("VmRSS:")?, files, threads: number("Threads:")? })
+}
+
 /// Bytes of all blocks that a folder's files take on disk.
 pub(crate) fn disk_bytes(folder: &Path) -> u64 {
     use std::os::unix::fs::MetadataExt;

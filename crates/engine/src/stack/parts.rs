@@ -11,6 +11,7 @@ use crate::gossip;
 use crate::handle::{self, Handle};
 use crate::host::{Clock, Files, Host, Links, Member, Runtime, Wires, Wiring};
 use crate::judge::Judge;
+use crate::pace::Pace;
 use crate::recovery;
 use crate::reporters::{Finals, Heard};
 use crate::tree::StateTree;
@@ -126,16 +127,19 @@ fn begin<E: Runtime, W: Wiring, T: StateTree + 'static>(
     let (head_in, head) = watch::channel(judge.head());
     let (waiting_in, waiting) = watch::channel((0, 0));
     let (applied, _) = broadcast::channel(desk::FOLLOW_MAX);
-    let (gossip_in, outgoing) = mpsc::channel(gossip::OUTGOING_MAX);
+    let (gossip_in, outgoing) = gossip::channels(gossip::OUTGOING_MAX);
+    let (passed_in, passed) = gossip::channels(desk::PASSED_MAX);
     let (orders_in, orders) = mpsc::channel(desk::ORDERS_MAX);
     let (asks_in, asks) = mpsc::channel(desk::ASKS_MAX);
+    let (urgent_in, urgent) = mpsc::channel(desk::URGENT_MAX);
     let (fatal_in, fatal) = mpsc::channel(1);
     let me = member.me;
     let roster = Arc::clone(&member.roster);
     let heard = Arc::new(Heard::new(&roster, Arc::clone(&clock)));
     let handle = Handle {
         me,
-        asks: asks_in.clone(),
+        asks: asks_in,
+        urgent: urgent_in,
         head: head.clone(),
         tip: tip.clone(),
         waiting: waiting.clone(),
@@ -154,10 +158,11 @@ fn begin<E: Runtime, W: Wiring, T: StateTree + 'static>(
         clock: Arc::clone(&clock),
         fatal: fatal_in,
     };
-    let inbox = Inbox { finals, orders, asks, tip };
+    let inbox = Inbox { finals, orders, urgent, asks, passed, tip };
     let outbox = Outbox { head: head_in, waiting: waiting_in, applied, gossip: gossip_in };
     let watch = Arc::clone(&member.watch);
-    let desk = Desk { judge, me, clock, watch, inbox, outbox, waiters: HashMap::new() };
+    let waiters = HashMap::new();
+    let desk = Desk { judge, me, clock, watch, inbox, outbox, waiters, pace: Pace::default() };
     let (to_peers, from_peers) = transactions;
     let roles = Roles { voter, archive, heard };
     let parts = Parts {
@@ -165,7 +170,7 @@ fn begin<E: Runtime, W: Wiring, T: StateTree + 'static>(
         archiving,
         consensus: consensus::start::<E, W>(runtime, &prefix, member, guard, &genesis, roles, votes),
         sending: runtime.child("gossip_out").spawn(|_| gossip::send(outgoing, to_peers)),
-        receiving: runtime.child("gossip_in").spawn(|_| gossip::receive(from_peers, roster, asks_in)),
+        receiving: runtime.child("gossip_in").spawn(|_| gossip::receive(from_peers, roster, passed_in)),
         network: network(),
         fatal,
     };
