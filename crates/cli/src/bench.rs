@@ -5,7 +5,7 @@ mod figures;
 mod frames;
 mod ledger;
 mod plane;
-mod process;
+pub(crate) mod process;
 
 use crate::args::BenchArgs;
 use crate::demo::show::Show;

@@ -319,11 +319,17 @@ pub(crate) async fn deliver(
     }
 }
 
-/// Whether sending again may help: the gateway is away or full, or has not yet read its registry.
+/// Whether sending again may help: the gateway is away or full, or has not yet read its registry, or is
+/// about to be restarted because its disk failed.
 fn passing(code: Code) -> bool {
     matches!(
         code,
-        Code::Unreachable | Code::QueueFull | Code::DeviceUnknown | Code::TimedOut | Code::Internal
+        Code::Unreachable
+            | Code::QueueFull
+            | Code::QueueDisk
+            | Code::DeviceUnknown
+            | Code::TimedOut
+            | Code::Internal
     )
 }
 
