@@ -412,3 +412,19 @@ fn validity_back(days: u64) -> Result<salus_wire::TimeSpan, Failure> {
     let yesterday = TimeMs::new(now().get().saturating_sub(86_400_000));
     validity(yesterday, days.saturating_add(1))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A gateway whose disk failed is restarted, and takes then what it could not keep before.
+    #[test]
+    fn a_device_gives_up_only_what_sending_again_cannot_change() {
+        for code in [Code::Unreachable, Code::QueueFull, Code::QueueDisk, Code::DeviceUnknown] {
+            assert!(passing(code), "{code}");
+        }
+        for code in [Code::BadSignature, Code::Malformed, Code::Revoked, Code::OutsideValidity] {
+            assert!(!passing(code), "{code}");
+        }
+    }
+}

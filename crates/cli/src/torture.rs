@@ -9,6 +9,7 @@ mod links;
 mod patient;
 mod restart;
 mod round;
+mod starving;
 mod tally;
 mod trouble;
 mod witness;
