@@ -62,6 +62,12 @@ pub(crate) enum Failure {
         /// The names there are.
         known: String,
     },
+    /// The system does not let this command outlive an interrupt.
+    #[error("interrupts cannot be held back")]
+    Interrupts(#[source] ctrlc::Error),
+    /// A run ended and did not say in JSON what it had done.
+    #[error("what a run says of itself cannot be read")]
+    Report(#[source] serde_json::Error),
     /// A step of a longer command failed.
     #[error("step `{name}` failed")]
     Step {

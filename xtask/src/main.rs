@@ -11,12 +11,14 @@ mod stats;
 mod test;
 mod tidy;
 mod tools;
+mod torture;
 
 use clap::{Parser, Subcommand};
 use failure::Failure;
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use torture::Build;
 
 /// The project's own tools. The one to run before a commit is `cargo xtask test`.
 #[derive(Parser)]
@@ -47,17 +49,19 @@ enum Command {
         #[arg(long, value_name = "NAME")]
         target: Option<String>,
     },
-    /// Kill random processes of a real consortium (kill -9) while a device streams, and see that
-    /// nothing acknowledged is lost.
+    /// Run a real consortium as processes to which things happen while a device streams: kill -9,
+    /// freezes, bad links, bad disks; and see that nothing acknowledged is lost and members agree.
     ///
-    /// Runs the release build; a failure prints the seed that repeats its choices.
+    /// Runs the release build, and appends a line to `reliability/torture.md`. What follows is handed to
+    /// `salus torture`: `--rounds N --minutes M --seed S --members N`. A failure prints the command that
+    /// repeats its choices.
     Torture {
-        /// How many times to kill something.
-        #[arg(long, default_value_t = 200)]
-        rounds: u32,
-        /// Repeat the choices of an earlier run.
+        /// The development build instead, which the tests have made already.
         #[arg(long)]
-        seed: Option<u64>,
+        development: bool,
+        /// For `salus torture`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENTS")]
+        arguments: Vec<String>,
     },
     /// Run a whole consortium in one thread, once for each seed, under faults and lies, and check
     /// every promise in it.
@@ -101,22 +105,14 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Tidy => tidy::tidy(&root),
         Command::Test => test::test(&root),
         Command::Fuzz { seconds, target } => fuzz::fuzz(&root, seconds, target.as_deref()),
-        Command::Torture { rounds, seed } => torture(&root, rounds, seed),
+        Command::Torture { development, arguments } => {
+            let build = if development { Build::Development } else { Build::Release };
+            torture::torture(&root, build, &arguments)
+        }
         Command::Sim { arguments } => sim(&root, &arguments),
         Command::Planted { arguments } => planted(&root, &arguments),
         Command::Stats => stats::stats(&root),
     }
-}
-
-fn torture(root: &Path, rounds: u32, seed: Option<u64>) -> Result<(), Failure> {
-    let rounds = rounds.to_string();
-    let seed = seed.map(|seed| seed.to_string());
-    let mut arguments =
-        vec!["run", "--release", "--locked", "--package", "salus", "--", "torture", "--rounds", &rounds];
-    if let Some(seed) = &seed {
-        arguments.extend(["--seed", seed]);
-    }
-    run::run(root, "cargo", &arguments)
 }
 
 fn sim(root: &Path, arguments: &[String]) -> Result<(), Failure> {

@@ -62,8 +62,8 @@ pub(crate) enum Command {
     },
     /// Measure this build on this machine, beside its goals.
     Bench(BenchArgs),
-    /// Kill random processes (kill -9) while a device streams, and see that nothing acknowledged is
-    /// lost.
+    /// Kill, freeze and cut off random processes and spoil their disks while a device streams, and see
+    /// that nothing acknowledged is lost and members agree.
     Torture(TortureArgs),
 }
 
@@ -399,15 +399,30 @@ pub(crate) struct LedgerArgs {
 
 #[derive(Args)]
 pub(crate) struct TortureArgs {
-    /// How many times to kill something.
-    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    pub(crate) rounds: u32,
+    /// How many times something is to go wrong; 20 when neither this nor minutes are given.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) rounds: Option<u32>,
+    /// End with the first round that ends after so many minutes.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) minutes: Option<u32>,
     /// Seed of the choices; printed, so that a failure can be tried again.
     #[arg(long)]
     pub(crate) seed: Option<u64>,
     /// How many organisations take part.
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(4..=16))]
     pub(crate) members: u16,
+    /// Write what was done here as JSON as well, also when a promise was broken.
+    #[arg(long)]
+    pub(crate) out: Option<PathBuf>,
+    /// Instead of rounds: let the ledger grow to so many MiB of blocks at each member, then kill and
+    /// restart members, and fail when one takes longer than 5 s to be back.
+    #[arg(long, conflicts_with_all = ["rounds", "minutes", "seed", "out"])]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) restart_with_ledger_mib: Option<u32>,
+    /// How many restarts to measure then.
+    #[arg(long, default_value_t = 20, requires = "restart_with_ledger_mib")]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    pub(crate) times: u16,
 }
 
 #[derive(Args)]

@@ -8,7 +8,7 @@ mod ledger;
 mod offered;
 mod overload;
 mod plane;
-mod process;
+pub(crate) mod process;
 mod soak;
 mod trend;
 

@@ -319,11 +319,17 @@ pub(crate) async fn deliver(
     }
 }
 
-/// Whether sending again may help: the gateway is away or full, or has not yet read its registry.
+/// Whether sending again may help: the gateway is away or full, or has not yet read its registry, or is
+/// about to be restarted because its disk failed.
 fn passing(code: Code) -> bool {
     matches!(
         code,
-        Code::Unreachable | Code::QueueFull | Code::DeviceUnknown | Code::TimedOut | Code::Internal
+        Code::Unreachable
+            | Code::QueueFull
+            | Code::QueueDisk
+            | Code::DeviceUnknown
+            | Code::TimedOut
+            | Code::Internal
     )
 }
 
@@ -405,4 +411,20 @@ fn salt(rng: &mut impl CryptoRng) -> [u8; 32] {
 fn validity_back(days: u64) -> Result<salus_wire::TimeSpan, Failure> {
     let yesterday = TimeMs::new(now().get().saturating_sub(86_400_000));
     validity(yesterday, days.saturating_add(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A gateway whose disk failed is restarted, and takes then what it could not keep before.
+    #[test]
+    fn a_device_gives_up_only_what_sending_again_cannot_change() {
+        for code in [Code::Unreachable, Code::QueueFull, Code::QueueDisk, Code::DeviceUnknown] {
+            assert!(passing(code), "{code}");
+        }
+        for code in [Code::BadSignature, Code::Malformed, Code::Revoked, Code::OutsideValidity] {
+            assert!(!passing(code), "{code}");
+        }
+    }
 }

@@ -59,6 +59,11 @@ impl Deposits {
         Ok(durable.deposited())
     }
 
+    /// Returns when its disk has failed: it must take nothing more, and the node must end.
+    pub async fn failed(&self) {
+        self.shares.failed().await;
+    }
+
     fn open(
         &self,
         deposit: &Deposit,

@@ -67,6 +67,11 @@ impl Keeper {
         }
     }
 
+    /// Returns when its disk has failed: it must take nothing more, and the node must end.
+    pub async fn failed(&self) {
+        self.fragments.failed().await;
+    }
+
     /// Segments kept.
     #[must_use]
     pub fn count(&self) -> u64 {

@@ -14,7 +14,7 @@ use crate::refusals::{RefusalBook, RefusalError, Writer};
 use salus_crypto::secret::Secret;
 use salus_engine::{Config as EngineConfig, Engine, Pacing, Peer, Watch};
 use salus_link::{Consortium, Limits, PeerCert, ServerTls, serve};
-use salus_store::{Fragments, Journal, Shares};
+use salus_store::{Fragments, Journal, Shares, StoreError};
 use salus_wire::{GenesisMember, MemberIndex};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
@@ -103,6 +103,10 @@ impl Node {
         let Self { member, data_dir, listener, tls, mut engine, refusals, door } = self;
         tracing::info!(%member, "the node answers calls");
         let read = Arc::clone(&door.office.read);
+        let stores = Arc::clone(&door);
+        let failed = async {
+            tokio::select! { () = stores.keeper.failed() => {}, () = stores.deposits.failed() => {} }
+        };
         let handler = move |peer: PeerCert, request| {
             let door = Arc::clone(&door);
             async move { door.answer(peer.subject(), request).await }
@@ -113,6 +117,7 @@ impl Node {
             error = engine.ended() => Err(has_room(&data_dir).err().unwrap_or(NodeError::Engine(error))),
             error = fills_up(&data_dir) => Err(error),
             error = settle(&refusals, &read) => Err(error),
+            () = failed => Err(NodeError::Store(StoreError::Poisoned)),
             () = shutdown => Ok(()),
         };
         tracing::info!(%member, "the node stops");

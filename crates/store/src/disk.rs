@@ -17,7 +17,7 @@ use std::error::Error as _;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::sync::watch;
 
 /// Bytes of one object: a fragment with its manifest and place, sealed or not.
 pub const OBJECT_BYTES_MAX: usize = FRAGMENT_BYTES_MAX + 64 * 1024;
@@ -37,7 +37,7 @@ const WRITES_AT_ONCE: usize = 8;
 pub struct Disk {
     objects: Arc<dyn ObjectStore>,
     room: Room,
-    poisoned: AtomicBool,
+    poisoned: watch::Sender<bool>,
 }
 
 /// How much may still be written.
@@ -62,14 +62,14 @@ impl Disk {
             .map_err(|source| StoreError::Object { object: path.display().to_string(), source })?
             .with_fsync(true);
         let room = Room::Folder(path.to_owned());
-        Ok(Self { objects: Arc::new(objects), room, poisoned: AtomicBool::new(false) })
+        Ok(Self { objects: Arc::new(objects), room, poisoned: watch::Sender::new(false) })
     }
 
     /// Any object store whose writes are durable once they return: a bucket, or memory in a
     /// simulation.
     #[must_use]
     pub fn over(objects: Arc<dyn ObjectStore>) -> Self {
-        Self { objects, room: Room::AsGiven, poisoned: AtomicBool::new(false) }
+        Self { objects, room: Room::AsGiven, poisoned: watch::Sender::new(false) }
     }
 
     /// Carries out a plan. When this returns an error, some of the objects may be there, and the
@@ -88,6 +88,13 @@ impl Disk {
             .buffer_unordered(WRITES_AT_ONCE)
             .try_fold(0_u64, |sum, created| async move { Ok(sum.saturating_add(u64::from(created))) });
         Ok(Durable::witness(promise, created.await?))
+    }
+
+    /// Returns when a write has failed for good. The process must then end: it can promise nothing more
+    /// about this disk, and only opening it again shows what is on it.
+    pub async fn failed(&self) {
+        // An error would mean that the sender, which `self` holds, is gone.
+        let _ = self.poisoned.subscribe().wait_for(|poisoned| *poisoned).await;
     }
 
     /// The bytes of an object, `None` when there is none of that name.
@@ -130,7 +137,7 @@ impl Disk {
     }
 
     fn make_room(&self, writes: &[Write]) -> Result<(), StoreError> {
-        if self.poisoned.load(Ordering::Acquire) {
+        if *self.poisoned.borrow() {
             return Err(StoreError::Poisoned);
         }
         let Room::Folder(path) = &self.room else { return Ok(()) };
@@ -144,13 +151,13 @@ impl Disk {
         match self.put(&write, PutMode::Create).await {
             Ok(()) => return Ok(true),
             Err(object_store::Error::AlreadyExists { .. }) => {}
-            Err(source) => return Err(self.failed(&write, source)),
+            Err(source) => return Err(self.say(&write, source)),
         }
         if write.taken == Taken::SameBytes && self.read(&write.object).await?.as_ref() != Some(&write.bytes) {
             return Err(StoreError::Occupied);
         }
         // Written once more although it is there: it may have been written and never synced.
-        self.put(&write, PutMode::Overwrite).await.map_err(|source| self.failed(&write, source))?;
+        self.put(&write, PutMode::Overwrite).await.map_err(|source| self.say(&write, source))?;
         Ok(false)
     }
 
@@ -160,12 +167,12 @@ impl Disk {
         self.objects.put_opts(&path, payload, PutOptions { mode, ..PutOptions::default() }).await.map(drop)
     }
 
-    fn failed(&self, write: &Write, source: object_store::Error) -> StoreError {
+    fn say(&self, write: &Write, source: object_store::Error) -> StoreError {
         if lacks_room(&source) {
             let wanted = u64::try_from(write.bytes.len()).unwrap_or(u64::MAX);
             return StoreError::Full { wanted, reserve: 0 };
         }
-        self.poisoned.store(true, Ordering::Release);
+        self.poisoned.send_replace(true);
         StoreError::Object { object: write.object.clone(), source }
     }
 }

@@ -137,6 +137,11 @@ impl Fragments {
         Ok(Some(kept))
     }
 
+    /// Returns when the disk has failed; see [`Disk::failed`].
+    pub async fn failed(&self) {
+        self.disk.failed().await;
+    }
+
     /// How many segments are kept.
     #[must_use]
     pub fn count(&self) -> u64 {

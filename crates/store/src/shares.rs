@@ -93,6 +93,11 @@ impl Shares {
         Ok(durable)
     }
 
+    /// Returns when the disk has failed; see [`Disk::failed`].
+    pub async fn failed(&self) {
+        self.disk.failed().await;
+    }
+
     /// The shares held for a grant chain whose headers `matches` accepts, without the first `skip`
     /// and at most `page_max`. Two passes, so that never more than a page is in memory.
     ///

@@ -6,13 +6,17 @@ use crate::init;
 use crate::layout::Layout;
 use crate::output::Failure;
 use crate::session::Session;
+use rustix::process::{Pid, Signal, kill_process};
 use salus_wire::Code;
 use salus_wire::ids::{Height, MemberIndex};
 use salus_wire::rpc::Status;
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fmt;
 use std::fs::OpenOptions;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 use tokio::process::{Child, Command};
 
@@ -25,6 +29,13 @@ const STOP_WITHIN: Duration = Duration::from_secs(5);
 /// The demo's one gateway.
 pub(crate) const GATEWAY: &str = "gateway-0";
 
+/// One process of the consortium.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Process {
+    Gateway,
+    Member(u16),
+}
+
 /// Every process of a demo, a test or a benchmark. Dropping it kills them.
 pub(crate) struct Stage {
     pub(crate) layout: Layout,
@@ -33,6 +44,7 @@ pub(crate) struct Stage {
     nodes: Vec<Option<Child>>,
     gateway: Option<Child>,
     mqtt: String,
+    environment: BTreeMap<Process, Vec<(&'static str, OsString)>>,
 }
 
 impl Stage {
@@ -52,7 +64,17 @@ impl Stage {
             nodes: (0..members).map(|_| None).collect(),
             gateway: None,
             mqtt,
+            environment: BTreeMap::new(),
         })
+    }
+
+    /// Has a process find this in its environment whenever it is started from now on.
+    pub(crate) fn surround(
+        &mut self,
+        process: Process,
+        entries: impl IntoIterator<Item = (&'static str, OsString)>,
+    ) {
+        self.environment.entry(process).or_default().extend(entries);
     }
 
     /// Starts everybody and waits until all are ready.
@@ -76,30 +98,83 @@ impl Stage {
 
     /// Starts one member's process.
     pub(crate) fn start_node(&mut self, member: u16) -> Result<(), Failure> {
-        let config = self.layout.member(member).file("node.toml");
-        let child = self.spawn("node", &config, &format!("member-{member}"))?;
-        if let Some(slot) = self.nodes.get_mut(usize::from(member)) {
+        self.start_process(Process::Member(member))
+    }
+
+    /// Starts the gateway's process.
+    pub(crate) fn start_gateway(&mut self) -> Result<(), Failure> {
+        self.start_process(Process::Gateway)
+    }
+
+    /// Starts one process.
+    pub(crate) fn start_process(&mut self, process: Process) -> Result<(), Failure> {
+        let (command, config) = match process {
+            Process::Member(member) => ("node", self.layout.member(member).file("node.toml")),
+            Process::Gateway => ("gateway", self.layout.gateway(GATEWAY).file("gateway.toml")),
+        };
+        let child = self.spawn(command, &config, process)?;
+        if let Some(slot) = self.slot(process) {
             *slot = Some(child);
         }
         Ok(())
     }
 
-    /// Starts the gateway's process.
-    pub(crate) fn start_gateway(&mut self) -> Result<(), Failure> {
-        let config = self.layout.gateway(GATEWAY).file("gateway.toml");
-        self.gateway = Some(self.spawn("gateway", &config, GATEWAY)?);
-        Ok(())
-    }
-
     /// Kills a member with SIGKILL, as a power cut would.
     pub(crate) async fn kill_node(&mut self, member: u16) -> Result<(), Failure> {
-        let child = self.nodes.get_mut(usize::from(member)).and_then(Option::take);
-        kill(child).await
+        self.kill_processes(&[Process::Member(member)]).await
     }
 
     /// Kills the gateway with SIGKILL.
     pub(crate) async fn kill_gateway(&mut self) -> Result<(), Failure> {
-        kill(self.gateway.take()).await
+        self.kill_processes(&[Process::Gateway]).await
+    }
+
+    /// Kills processes with SIGKILL, all before the first is waited for.
+    pub(crate) async fn kill_processes(&mut self, processes: &[Process]) -> Result<(), Failure> {
+        self.signal(processes, Signal::KILL)?;
+        for process in processes {
+            let child = self.slot(*process).and_then(Option::take);
+            if let Some(mut child) = child {
+                child.wait().await.map_err(|error| Failure::new(Code::Internal, error.to_string()))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Stops processes where they stand.
+    pub(crate) fn freeze(&mut self, processes: &[Process]) -> Result<(), Failure> {
+        self.signal(processes, Signal::STOP)
+    }
+
+    /// Lets frozen processes go on.
+    pub(crate) fn thaw(&mut self, processes: &[Process]) -> Result<(), Failure> {
+        self.signal(processes, Signal::CONT)
+    }
+
+    /// Waits for a process to end by itself; `None` when it does not.
+    pub(crate) async fn ends_within(&mut self, process: Process, within: Duration) -> Option<ExitStatus> {
+        let slot = self.slot(process)?;
+        let status = tokio::time::timeout(within, slot.as_mut()?.wait()).await.ok()?.ok()?;
+        *slot = None;
+        Some(status)
+    }
+
+    fn signal(&mut self, processes: &[Process], signal: Signal) -> Result<(), Failure> {
+        for process in processes {
+            let id = self.slot(*process).and_then(|slot| slot.as_ref()?.id());
+            let pid = id.and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
+            let pid = pid.ok_or_else(|| Failure::new(Code::Internal, format!("{process} does not run")))?;
+            kill_process(pid, signal)
+                .map_err(|errno| Failure::new(Code::Internal, format!("{process}: {errno}")))?;
+        }
+        Ok(())
+    }
+
+    fn slot(&mut self, process: Process) -> Option<&mut Option<Child>> {
+        match process {
+            Process::Gateway => Some(&mut self.gateway),
+            Process::Member(member) => self.nodes.get_mut(usize::from(member)),
+        }
     }
 
     /// Process ids by name, for measuring.
@@ -178,10 +253,16 @@ impl Stage {
         self.layout.root().join("people").join(name)
     }
 
-    fn spawn(&self, command: &str, config: &Path, name: &str) -> Result<Child, Failure> {
+    /// Where a process logs.
+    pub(crate) fn log_of(&self, process: Process) -> PathBuf {
+        self.layout.root().join("logs").join(format!("{process}.log"))
+    }
+
+    fn spawn(&self, command: &str, config: &Path, process: Process) -> Result<Child, Failure> {
         let program =
             std::env::current_exe().map_err(|error| Failure::new(Code::Internal, error.to_string()))?;
-        let log = self.layout.root().join("logs").join(format!("{name}.log"));
+        let log = self.log_of(process);
+        let environment = self.environment.get(&process).into_iter().flatten();
         let log = OpenOptions::new()
             .create(true)
             .append(true)
@@ -194,6 +275,7 @@ impl Stage {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::from(log))
+            .envs(environment.map(|(name, value)| (name, value)))
             .process_group(0)
             .kill_on_drop(true)
             .spawn()
@@ -215,9 +297,13 @@ fn trial(dir: &Path, members: u16) -> InitArgs {
     }
 }
 
-async fn kill(child: Option<Child>) -> Result<(), Failure> {
-    let mut child = child.ok_or_else(|| Failure::new(Code::Internal, "the process does not run"))?;
-    child.kill().await.map_err(|error| Failure::new(Code::Internal, error.to_string()))
+impl fmt::Display for Process {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Gateway => f.write_str(GATEWAY),
+            Self::Member(member) => write!(f, "member-{member}"),
+        }
+    }
 }
 
 /// Sends SIGTERM; the process then stops in order.

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::testing::{CHAIN, START, WRITER, World, faults, key, member, rng, service};
+use futures::FutureExt;
 use salus_crypto::sign::Signature;
 use salus_fragment::{Draft, seal};
 use salus_wire::manifest::held_message;
@@ -178,4 +179,17 @@ async fn another_segment_at_a_kept_locator_is_refused() {
     segments[0].manifest.seal_random = [0; 32];
     let refused = keeper.put(put(&world, segments)).await.unwrap_err();
     assert_eq!(refused.code, Code::BatchMismatch);
+}
+
+#[tokio::test]
+async fn a_store_whose_disk_failed_promises_nothing_more_and_ends_its_node() {
+    let world = World::new();
+    let (keeper, dir) = keeper(&world).await;
+    assert!(keeper.failed().now_or_never().is_none());
+    std::fs::write(dir.path().join("seg"), b"a file where the folder should be").unwrap();
+    assert_eq!(keeper.put(good(&world)).await.unwrap_err().code, Code::StorageFailed);
+    keeper.failed().now_or_never().unwrap();
+    // The disk works again and is not believed: what it lost in between nobody knows.
+    std::fs::remove_file(dir.path().join("seg")).unwrap();
+    assert_eq!(keeper.put(good(&world)).await.unwrap_err().code, Code::StorageFailed);
 }

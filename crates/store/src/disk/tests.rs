@@ -2,13 +2,14 @@
 
 use super::*;
 use async_trait::async_trait;
+use futures::FutureExt;
 use futures::stream::BoxStream;
 use object_store::memory::InMemory;
 use object_store::{
     CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, PutMultipartOptions,
     PutResult, Result,
 };
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Memory that takes a number of writes and then says what a failing disk says.
 #[derive(Debug)]
@@ -117,7 +118,7 @@ async fn a_full_disk_promises_nothing_and_works_again_with_room() {
     let disk = Disk::over(Failing::after(1, ErrorKind::StorageFull));
     let both = || plan(&[("a/x", b"1"), ("a/y", b"2")], Taken::SameBytes);
     assert!(matches!(disk.persist(both()).await, Err(StoreError::Full { .. })));
-    assert!(!disk.poisoned.load(Ordering::Acquire));
+    assert!(disk.failed().now_or_never().is_none());
 }
 
 #[tokio::test]
@@ -125,9 +126,11 @@ async fn a_failed_disk_promises_nothing_ever_again() {
     let failing = Failing::after(1, ErrorKind::Other);
     let disk = Disk::over(failing.clone());
     let _durable = disk.persist(plan(&[("a/x", b"1")], Taken::SameBytes)).await.unwrap();
+    assert!(disk.failed().now_or_never().is_none());
     let second = || plan(&[("a/y", b"2")], Taken::SameBytes);
     assert!(matches!(disk.persist(second()).await, Err(StoreError::Object { .. })));
     failing.writes_left.store(9, Ordering::SeqCst);
+    disk.failed().now_or_never().unwrap();
     assert!(matches!(disk.persist(second()).await, Err(StoreError::Poisoned)));
     assert_eq!(disk.read("a/x").await.unwrap().unwrap(), "1");
 }
