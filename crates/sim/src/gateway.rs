@@ -17,7 +17,7 @@ use salus_client::drive::Ground;
 use salus_gateway::Members;
 use salus_gateway::batch::{self, DepositId, Effect as BatchEffect, Input as BatchInput};
 use salus_proof::Proven;
-use salus_store::queue::file::{FileNumber, Scanned, scan};
+use salus_store::queue::file::{Scanned, scan};
 use salus_store::queue::machine::{Effect, Input, Machine, Reply, Ticket};
 use salus_store::queue::row::Record;
 use salus_store::queue::{Arrival, Limits, Row, RowNumber};
@@ -35,6 +35,8 @@ use tokio::sync::{mpsc, oneshot};
 const TAKE_WITHIN: Duration = Duration::from_secs(4);
 const TICK: Duration = Duration::from_millis(100);
 const REST: Duration = Duration::from_millis(500);
+/// Events that wait for the gateway; there are never so many in a world.
+const EVENTS_MAX: usize = 65_536;
 /// Milliseconds between batches.
 const CADENCE_MS: u64 = 250;
 /// Batch numbers looked up at once.
@@ -56,7 +58,7 @@ pub struct Edge {
     /// What is wrong with its disk.
     pub ills: Ills,
     lives: AtomicU32,
-    door: Mutex<Option<mpsc::UnboundedSender<Event>>>,
+    door: Mutex<Option<mpsc::Sender<Event>>>,
     root: Mutex<Option<Task<()>>>,
 }
 
@@ -80,7 +82,7 @@ impl Edge {
     pub async fn offer(&self, arrival: Arrival) -> Option<Result<(), Code>> {
         let (told, answer) = oneshot::channel();
         let door = lock(&self.door).clone()?;
-        door.send(Event::Frame(Box::new(arrival), told)).ok()?;
+        door.try_send(Event::Frame(Box::new(arrival), told)).ok()?;
         answer.await.ok()
     }
 
@@ -97,7 +99,7 @@ pub fn start(world: &Arc<World>, context: &Context) {
     let context = context.child("gateway").with_attribute("life", life);
     let shared = Arc::clone(world);
     let root = context.spawn(move |context| async move {
-        let (door, events) = mpsc::unbounded_channel();
+        let (door, events) = mpsc::channel(EVENTS_MAX);
         let Some(gateway) = Gateway::open(&shared, Arc::new(context), life, door.clone()) else { return };
         *lock(&shared.edge.door) = Some(door);
         gateway.run(events).await;
@@ -132,7 +134,7 @@ struct Gateway {
     world: Arc<World>,
     context: Arc<Context>,
     life: u32,
-    door: mpsc::UnboundedSender<Event>,
+    door: mpsc::Sender<Event>,
     queue: Machine,
     batches: batch::Machine,
     rng: StdRng,
@@ -147,12 +149,7 @@ struct Gateway {
 }
 
 impl Gateway {
-    fn open(
-        world: &Arc<World>,
-        context: Arc<Context>,
-        life: u32,
-        door: mpsc::UnboundedSender<Event>,
-    ) -> Option<Self> {
+    fn open(world: &Arc<World>, context: Arc<Context>, life: u32, door: mpsc::Sender<Event>) -> Option<Self> {
         let cast = &world.cast;
         let mut queue = Machine::new(Arc::clone(&cast.gateway_machine), LIMITS);
         if let Err(how) = recover(world, &mut queue) {
@@ -194,7 +191,7 @@ impl Gateway {
         Some(gateway)
     }
 
-    async fn run(mut self, mut events: mpsc::UnboundedReceiver<Event>) {
+    async fn run(mut self, mut events: mpsc::Receiver<Event>) {
         loop {
             match select(Box::pin(events.recv()), Box::pin(self.context.sleep(TICK))).await {
                 Either::Left((Some(event), _)) => self.take(event),
@@ -260,7 +257,7 @@ impl Gateway {
                 let (door, context) = (self.door.clone(), Arc::clone(&self.context));
                 self.spawn(async move {
                     context.sleep(REST).await;
-                    let _ = door.send(Event::Again);
+                    let _ = door.try_send(Event::Again);
                 });
             }
             _ => {}
@@ -402,7 +399,7 @@ impl Gateway {
             if let (Err(_), Request::Put(put)) = (&answer, request) {
                 lock(&owed).push_back(*put);
             }
-            let _ = door.send(Event::Batch(BatchInput::Held { batch, from: to, answer }));
+            let _ = door.try_send(Event::Batch(BatchInput::Held { batch, from: to, answer }));
         });
     }
 
@@ -429,7 +426,7 @@ impl Gateway {
         self.spawn(async move {
             let settled = consortium.settle(&tx, HOME, &world.cast.policy).await;
             let result = settled.map(drop).map_err(|error| error.code());
-            let _ = door.send(Event::Batch(BatchInput::Settled { batch, result }));
+            let _ = door.try_send(Event::Batch(BatchInput::Settled { batch, result }));
         });
     }
 
@@ -449,7 +446,7 @@ impl Gateway {
                 }
                 Err(_) => None,
             };
-            let _ = door.send(Event::Taken(first, taken));
+            let _ = door.try_send(Event::Taken(first, taken));
         });
     }
 
@@ -478,7 +475,7 @@ impl Gateway {
                         lock(&world.edge.deposits).remove(&place);
                         if id.0 == life {
                             let input = BatchInput::Deposited { deposit: id.1, from: to };
-                            let _ = door.send(Event::Batch(input));
+                            let _ = door.try_send(Event::Batch(input));
                         }
                     }
                     _ => {

@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 /// One file.
 #[derive(Clone, Default)]
 pub(crate) struct QueueFile {
-    synced: Vec<u8>,
+    /// What was synced of it.
+    pub(crate) synced: Vec<u8>,
     /// What is read of it.
     pub(crate) live: Vec<u8>,
     named: bool,

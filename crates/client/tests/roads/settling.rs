@@ -6,8 +6,8 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use salus_client::drive::Ground;
 use salus_client::{ClientError, Consortium};
-use salus_wire::rpc::{Committed, Refusal, Request, Response};
-use salus_wire::{Code, MemberIndex, Outcome, StateKey, TimeMs, Tx};
+use salus_wire::rpc::{Committed, Refusal, Request, Response, Values};
+use salus_wire::{Code, List, MemberIndex, Outcome, StateKey, TimeMs, Tx};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -22,6 +22,8 @@ enum Manner {
     /// Refuses it for a reason that is the caller's doing.
     Refuses,
     Silent,
+    /// Takes the question and never answers.
+    Slow,
 }
 
 struct Members {
@@ -46,7 +48,7 @@ impl Members {
             }
             Manner::Exists => refused(Code::AlreadyExists),
             Manner::Refuses => refused(Code::BadSignature),
-            Manner::Silent => None,
+            Manner::Silent | Manner::Slow => None,
         }
     }
 }
@@ -63,9 +65,17 @@ impl Ground for Members {
         _: Duration,
     ) -> BoxFuture<'a, Option<Response>> {
         let manner = self.manners[usize::from(to.get())];
+        if manner == Manner::Slow {
+            return Box::pin(std::future::pending());
+        }
         let response = match request {
             Request::Submit(tx) => self.submit(tx, manner),
-            Request::Prove(_) if manner == Manner::Silent => None,
+            Request::Prove(_) | Request::Read(_) if manner == Manner::Silent => None,
+            Request::Read(keys) => {
+                let world = self.world.lock().expect("one thread");
+                let values = List::new(world.ledger.values(keys)).expect("as many as keys");
+                Some(Response::Values(Values { at: world.ledger.tip(), values }))
+            }
             Request::Prove(keys) => {
                 let proof = self.world.lock().expect("one thread").ledger.prove(keys);
                 Some(Response::Proof(Box::new(proof)))
@@ -109,7 +119,7 @@ fn settle(manners: [Manner; 4]) -> (Result<Committed, ClientError>, bool) {
 
 #[test]
 fn a_member_that_says_final_is_not_believed() {
-    for liar in [Manner::Promises, Manner::Exists, Manner::Refuses, Manner::Silent] {
+    for liar in [Manner::Promises, Manner::Exists, Manner::Refuses, Manner::Silent, Manner::Slow] {
         let (settled, stands) = settle([liar, Manner::Honest, Manner::Honest, Manner::Honest]);
         assert_eq!(settled.expect("three are honest").outcome, Outcome::Applied);
         assert!(stands);
@@ -128,4 +138,14 @@ fn without_a_proof_nothing_is_final() {
 fn a_refusal_counts_when_more_say_so_than_can_lie() {
     let (settled, _) = settle([Manner::Refuses, Manner::Silent, Manner::Refuses, Manner::Silent]);
     assert!(matches!(settled, Err(ClientError::Refused { code: Code::BadSignature })));
+}
+
+#[test]
+fn others_are_asked_beside_a_member_that_is_slow() {
+    let world = World::of(4);
+    let (policy, seed) = (world.ledger.policy.clone(), world.wallet.chain());
+    let manners = vec![Manner::Slow, Manner::Slow, Manner::Honest, Manner::Honest];
+    let consortium = Consortium::on(Arc::new(Members { world: Mutex::new(world), manners }));
+    let list = futures::executor::block_on(consortium.list(policy, MemberIndex::new(0), seed));
+    assert_eq!(list.expect("two answer").grants.len(), 0);
 }

@@ -160,9 +160,8 @@ fn begin<E: Runtime, W: Wiring, T: StateTree + 'static>(
     };
     let inbox = Inbox { finals, orders, urgent, asks, passed, tip };
     let outbox = Outbox { head: head_in, waiting: waiting_in, applied, gossip: gossip_in };
-    let watch = Arc::clone(&member.watch);
-    let waiters = HashMap::new();
-    let desk = Desk { judge, me, clock, watch, inbox, outbox, waiters, pace: Pace::default() };
+    let (watch, waiters, pace) = (Arc::clone(&member.watch), HashMap::new(), Pace::default());
+    let desk = Desk { judge, me, clock, watch, inbox, outbox, waiters, pace };
     let (to_peers, from_peers) = transactions;
     let roles = Roles { voter, archive, heard };
     let parts = Parts {
