@@ -29,12 +29,19 @@ use output::{Failure, Report, finish};
 use salus_wire::Code;
 use std::process::ExitCode;
 
+/// Threads for work that blocks, such as files. After a stall each of them is used in turn and none ends,
+/// so that without this their number would only rise.
+const BLOCKING_THREADS_MAX: usize = 64;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     if let Err(failure) = core_file::prevent() {
         return finish(Err(failure), cli.json);
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .max_blocking_threads(BLOCKING_THREADS_MAX)
+        .enable_all()
+        .build();
     let result = match runtime {
         Ok(runtime) => runtime.block_on(run(&cli)),
         Err(error) => Err(Failure::new(Code::Internal, error.to_string())),

@@ -158,3 +158,30 @@ fn deposit(
     let signature = setup.key.sign(namespaces::DEPOSIT, &message);
     Some(Deposit { writer, custodian, envelopes, signature })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::SeedableRng;
+    use rand::rngs::StdRng;
+    use salus_crypto::chain::ChainSeed;
+    use salus_wire::PartyId;
+
+    #[test]
+    fn a_key_ends_with_its_time_though_nothing_more_comes_for_it() {
+        let mut rng = StdRng::seed_from_u64(1);
+        let mut epochs = Epochs::default();
+        for since in [0, EPOCH_MS_MAX / 2] {
+            let (grants, class) = (ChainSeed::generate(&mut rng).anchor(), DataClass::Vitals);
+            let span = TimeSpan::new(TimeMs::new(1), TimeMs::new(2)).unwrap();
+            let terms = EpochTerms { writer: PartyId::new([1; 16]), class, span, grants };
+            let key = SealingEpoch::generate(terms, &mut rng);
+            let live = Live { key, next: SegmentIndex::default(), since: TimeMs::new(since) };
+            epochs.live.insert((grants, class), vec![live]);
+        }
+        for (now, left) in [(EPOCH_MS_MAX - 1, 2), (EPOCH_MS_MAX, 1), (2 * EPOCH_MS_MAX, 0)] {
+            epochs.forget_old(TimeMs::new(now));
+            assert_eq!(epochs.live.len(), left, "at {now}");
+        }
+    }
+}

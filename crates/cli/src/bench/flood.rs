@@ -18,6 +18,8 @@ use tokio::time::{Instant, sleep_until};
 
 /// Frames a second of the quiet device.
 const QUIET_PER_S: f64 = 10.0;
+/// By how much a device that is late makes up for it: timers are a millisecond late, and each time.
+const LATE_MAX: Duration = Duration::from_millis(50);
 /// Before a lost connection is made again.
 const REST: Duration = Duration::from_millis(200);
 /// For the acknowledgements that are still due at the end.
@@ -168,7 +170,7 @@ impl Device {
             let Some(next) = signed.pop_front() else { continue };
             let frame = client.publish(next.frame).await.map_err(|error| failed(&error))?;
             stream.under_way.insert(frame, (due, Instant::now()));
-            due = due.max(Instant::now().checked_sub(period).unwrap_or(due)) + period;
+            due = due.max(Instant::now().checked_sub(LATE_MAX).unwrap_or(due)) + period;
             stream.note(&mut client, until);
         }
         // Whatever is not settled by then counts for nothing.
