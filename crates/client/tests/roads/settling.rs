@@ -7,7 +7,7 @@ use rand::rngs::StdRng;
 use salus_client::drive::Ground;
 use salus_client::{ClientError, Consortium};
 use salus_wire::rpc::{Committed, Refusal, Request, Response};
-use salus_wire::{Code, MemberIndex, Outcome, StateKey, TimeMs, Tx};
+use salus_wire::{Code, MemberIndex, Outcome, StateKey, StateProof, TimeMs, Tx};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -22,10 +22,13 @@ enum Manner {
     /// Refuses it for a reason that is the caller's doing.
     Refuses,
     Silent,
+    /// Proves what was so before the first transaction.
+    Behind,
 }
 
 struct Members {
     world: Mutex<World>,
+    before: StateProof,
     manners: Vec<Manner>,
 }
 
@@ -46,7 +49,7 @@ impl Members {
             }
             Manner::Exists => refused(Code::AlreadyExists),
             Manner::Refuses => refused(Code::BadSignature),
-            Manner::Silent => None,
+            Manner::Silent | Manner::Behind => None,
         }
     }
 }
@@ -66,6 +69,9 @@ impl Ground for Members {
         let response = match request {
             Request::Submit(tx) => self.submit(tx, manner),
             Request::Prove(_) if manner == Manner::Silent => None,
+            Request::Prove(_) if manner == Manner::Behind => {
+                Some(Response::Proof(Box::new(self.before.clone())))
+            }
             Request::Prove(keys) => {
                 let proof = self.world.lock().expect("one thread").ledger.prove(keys);
                 Some(Response::Proof(Box::new(proof)))
@@ -90,6 +96,12 @@ impl Ground for Members {
 
 /// Settles a new grant with members of these manners; whether it stands on the ledger then.
 fn settle(manners: [Manner; 4]) -> (Result<Committed, ClientError>, bool) {
+    let (settled, stands, _) = settle_and_see(manners);
+    (settled, stands)
+}
+
+/// The same; and whether the client sees it then.
+fn settle_and_see(manners: [Manner; 4]) -> (Result<Committed, ClientError>, bool, bool) {
     let mut world = World::of(4);
     let mut rng = StdRng::seed_from_u64(7);
     let chain = world.ledger.chain;
@@ -98,13 +110,26 @@ fn settle(manners: [Manner; 4]) -> (Result<Committed, ClientError>, bool) {
     let refused = world.wallet.grant(chain, terms(), &mut rng).map(drop);
     assert!(matches!(refused, Err(ClientError::GrantPending)), "a second grant before the first is final");
     let policy = world.ledger.policy.clone();
-    let members = Arc::new(Members { world: Mutex::new(world), manners: manners.to_vec() });
+    let key = StateKey::Grant(tag);
+    let before = world.ledger.prove(&[key]);
+    let members = Arc::new(Members { world: Mutex::new(world), before, manners: manners.to_vec() });
     let consortium = Consortium::on(members.clone());
     let settled = consortium.settle(&tx, MemberIndex::new(0), &policy);
     let settled = futures::executor::block_on(settled);
-    let stands =
-        members.world.lock().expect("one thread").ledger.values(&[StateKey::Grant(tag)])[0].is_some();
-    (settled, stands)
+    let seen = futures::executor::block_on(consortium.entry(key, MemberIndex::new(0), &policy));
+    let stands = members.world.lock().expect("one thread").ledger.values(&[key])[0].is_some();
+    (settled, stands, matches!(seen, Ok(Some(_))))
+}
+
+#[test]
+fn what_only_some_members_show_yet_is_found() {
+    use Manner::{Behind, Honest, Silent};
+    for (manners, there) in
+        [([Behind, Behind, Honest, Behind], true), ([Behind, Silent, Behind, Behind], false)]
+    {
+        let (settled, stands, seen) = settle_and_see(manners);
+        assert_eq!((settled.is_ok(), stands, seen), (there, there, there));
+    }
 }
 
 #[test]
