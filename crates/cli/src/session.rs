@@ -8,7 +8,7 @@ use rand::rngs::StdRng;
 use salus_client::drive::entropy;
 use salus_crypto::sign::{PublicKey, SigningKey};
 use salus_link::{Caller, ClientTls, Consortium, Credential, LinkError};
-use salus_proof::{Proven, TrustPolicy};
+use salus_proof::TrustPolicy;
 use salus_wire::ids::{ChainId, MemberIndex, PartyId};
 use salus_wire::rpc::Committed;
 use salus_wire::{Code, StateKey, StateValue, Tx};
@@ -80,9 +80,8 @@ impl Session {
     /// would be a grant to that member.
     pub(crate) async fn identity_key(&self, party: PartyId) -> Result<PublicKey, Failure> {
         let key = StateKey::Identity(party);
-        let state = self.client.proven(vec![key], self.home, &self.policy()?).await?;
-        match state.get(&key) {
-            Proven::Present(StateValue::Identity(record)) => Ok(record.key),
+        match self.client.entry(key, self.home, &self.policy()?).await? {
+            Some(StateValue::Identity(record)) => Ok(record.key),
             _ => Err(Failure::new(Code::NotFound, "no such party is registered")),
         }
     }

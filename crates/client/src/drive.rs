@@ -17,10 +17,10 @@ use rand::{Rng as _, SeedableRng};
 use salus_crypto::chain::ChainSeed;
 use salus_link::Caller;
 use salus_planted::{Bug, is};
-use salus_proof::{ProvenState, TrustPolicy, state};
+use salus_proof::{Proven, ProvenState, TrustPolicy, state};
 use salus_wire::ids::{AccessTag, MemberIndex, TimeMs};
 use salus_wire::rpc::{Committed, FinalBlock, Refusal, Request, Response, Status, Values};
-use salus_wire::{Code, Height, List, StateKey, StateProof, Tx};
+use salus_wire::{Code, Height, List, StateKey, StateProof, StateValue, Tx};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -199,6 +199,26 @@ impl Consortium {
             }
         }
         Err(if faults.is_empty() { ClientError::Unreachable } else { ClientError::Unproven { faults } })
+    }
+
+    /// An entry of the state as a proof shows it, from the first member that has it. Who is behind proves,
+    /// truthfully, that there is none; so its absence counts once every member that answers proves it.
+    ///
+    /// # Errors
+    /// As [`Self::proven`].
+    pub async fn entry(
+        &self,
+        key: StateKey,
+        home: MemberIndex,
+        policy: &TrustPolicy,
+    ) -> Result<Option<StateValue>, ClientError> {
+        for first in self.in_turn(home) {
+            let state = self.proven(vec![key], first, policy).await?;
+            if let Proven::Present(value) = state.get(&key) {
+                return Ok(Some(value.clone()));
+            }
+        }
+        Ok(None)
     }
 
     /// The reason that more members than can lie refuse for, when it is the caller's doing.

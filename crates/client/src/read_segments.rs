@@ -84,6 +84,8 @@ struct Wanted {
     failed: BTreeSet<MemberIndex>,
     /// Stores that may still answer, and that others are asked beside.
     slow: BTreeSet<MemberIndex>,
+    /// Whether what was found contradicts itself.
+    accused: bool,
     /// Fragments by the manifest and place that came with them. Stores that lie, of whom there are
     /// at most f < k, may agree on a manifest of their own but never have k fragments of it.
     found: Vec<Found>,
@@ -230,7 +232,10 @@ impl SegmentGathering {
         while let Some(whole) = wanted.take_whole(data) {
             match self.open(&mut wanted, whole) {
                 Ok(()) => return,
-                Err((manifest, place)) => self.accused.push((manifest, place)),
+                Err(contradiction) => {
+                    self.accused.push(contradiction);
+                    wanted.accused = true;
+                }
             }
         }
         let ended = self.epochs.get(wanted.epoch).and_then(|epoch| epoch.end);
@@ -250,6 +255,10 @@ impl SegmentGathering {
     fn give_up(&mut self, wanted: Wanted) {
         if wanted.found.is_empty() {
             self.close(wanted.epoch, wanted.index);
+            // Whether it is missing shows when it is held against its anchor.
+            if wanted.accused {
+                return;
+            }
         }
         self.unopened.push(wanted.found.into_iter().map(|found| found.place).collect());
     }
@@ -366,6 +375,7 @@ impl Wanted {
             absent: BTreeSet::new(),
             failed: BTreeSet::new(),
             slow: BTreeSet::new(),
+            accused: false,
             found: Vec::new(),
         }
     }

@@ -10,6 +10,8 @@ use super::trouble::{Disk, Trouble};
 use super::witness::Witness;
 use crate::demo::stage::{Process, Stage};
 use crate::output::Failure;
+use crate::session::Session;
+use salus_wire::MemberIndex;
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 use tokio::time::sleep;
@@ -25,8 +27,8 @@ const LATE_LOOK_EVERY: Duration = Duration::from_millis(500);
 const HIT_WITHIN: Duration = Duration::from_secs(4);
 /// For a process to end after a sync of its disk failed.
 const ENDS_WITHIN: Duration = Duration::from_secs(30);
-/// For a member to end for want of room after it met it, when it is going to.
-const FULL_ENDS_WITHIN: Duration = Duration::from_secs(2);
+/// Blocks that a member may have in hand while it ends.
+const IN_HAND: u64 = 2;
 /// Between looks at something that is waited for.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// How a process ends that says why.
@@ -110,12 +112,12 @@ async fn inflict(stage: &mut Stage, ground: &Ground, fault: &Fault) -> Result<bo
         Fault::Disk { process, trouble, skip, length } => {
             let disk = ground.disk(*process)?;
             disk.give(*trouble, *skip)?;
-            let outcome = match trouble {
+            let ended = match trouble {
                 Trouble::NoRoom => no_room(stage, disk, *process, *length).await,
                 Trouble::OneSync | Trouble::Everything => failing(stage, disk, *process).await,
             };
             disk.mend()?;
-            if outcome? {
+            if ended? {
                 stage.start_process(*process)?;
             }
             Ok(disk.hits()? > 0)
@@ -157,8 +159,11 @@ async fn no_room(
     length: Duration,
 ) -> Result<bool, Failure> {
     let mut ended = stage.ends_within(process, length).await;
-    if ended.is_none() && process != Process::Gateway && disk.hits()? > 0 {
-        ended = stage.ends_within(process, FULL_ENDS_WITHIN).await;
+    disk.mend()?;
+    if let (None, Process::Member(member)) = (&ended, process)
+        && disk.hits()? > 0
+    {
+        ended = ends_or_goes_on(stage, member).await?;
     }
     match ended {
         None => Ok(false),
@@ -167,6 +172,25 @@ async fn no_room(
         }
         Some(status) => in_order(process, status).map(|()| true),
     }
+}
+
+/// A member that met a full disk takes a moment to end; one that takes further blocks will not.
+async fn ends_or_goes_on(stage: &mut Stage, member: u16) -> Result<Option<ExitStatus>, Failure> {
+    let session = Session::operator(&stage.place)?;
+    let (process, started) = (Process::Member(member), Instant::now());
+    let mut first = None;
+    while started.elapsed() < ENDS_WITHIN {
+        if let Some(status) = stage.ends_within(process, LOOK_EVERY).await {
+            return Ok(Some(status));
+        }
+        if let Ok(status) = session.client.status(MemberIndex::new(member)).await {
+            let height = status.head.height.get();
+            if height > first.get_or_insert(height).saturating_add(IN_HAND) {
+                return Ok(None);
+            }
+        }
+    }
+    Err(Failure::broken(format!("{process} met a full disk and neither ended nor went on")))
 }
 
 fn in_order(process: Process, status: ExitStatus) -> Result<(), Failure> {

@@ -78,22 +78,6 @@ fn without_any_good_proof_nothing_is_shown() {
 }
 
 #[test]
-fn a_member_that_cannot_order_is_passed_over() {
-    for silence in [Silence::Unreachable, Silence::Refused(Refusal::bare(Code::NotReady))] {
-        let (mut world, written) = World::written(4);
-        let plan = world.plan(&written.file);
-        // The first answers nothing, and yet the access is final: the next one calls it taken.
-        let result = read(&mut world, plan, |from, reply| match reply {
-            Ok(Answer::Committed(_)) if from.get() == 0 => Err(silence.clone()),
-            reply => reply,
-        });
-        let result = result.expect("there is a next tag");
-        assert_whole(&result, &written.leaves);
-        assert_eq!(result.access_index, 2);
-    }
-}
-
-#[test]
 fn a_refusal_that_is_the_callers_fault_ends_the_read() {
     let (mut world, written) = World::written(4);
     let plan = world.plan(&written.file);

@@ -7,7 +7,7 @@ use rand::rngs::StdRng;
 use salus_client::drive::Ground;
 use salus_client::{ClientError, Consortium};
 use salus_wire::rpc::{Committed, Refusal, Request, Response, Values};
-use salus_wire::{Code, List, MemberIndex, Outcome, StateKey, TimeMs, Tx};
+use salus_wire::{Code, List, MemberIndex, Outcome, StateKey, StateProof, TimeMs, Tx};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -24,10 +24,13 @@ enum Manner {
     Silent,
     /// Takes the question and never answers.
     Slow,
+    /// Proves what was so before the first transaction.
+    Behind,
 }
 
 struct Members {
     world: Mutex<World>,
+    before: StateProof,
     manners: Vec<Manner>,
 }
 
@@ -48,7 +51,7 @@ impl Members {
             }
             Manner::Exists => refused(Code::AlreadyExists),
             Manner::Refuses => refused(Code::BadSignature),
-            Manner::Silent | Manner::Slow => None,
+            Manner::Silent | Manner::Slow | Manner::Behind => None,
         }
     }
 }
@@ -76,6 +79,9 @@ impl Ground for Members {
                 let values = List::new(world.ledger.values(keys)).expect("as many as keys");
                 Some(Response::Values(Values { at: world.ledger.tip(), values }))
             }
+            Request::Prove(_) if manner == Manner::Behind => {
+                Some(Response::Proof(Box::new(self.before.clone())))
+            }
             Request::Prove(keys) => {
                 let proof = self.world.lock().expect("one thread").ledger.prove(keys);
                 Some(Response::Proof(Box::new(proof)))
@@ -100,6 +106,12 @@ impl Ground for Members {
 
 /// Settles a new grant with members of these manners; whether it stands on the ledger then.
 fn settle(manners: [Manner; 4]) -> (Result<Committed, ClientError>, bool) {
+    let (settled, stands, _) = settle_and_see(manners);
+    (settled, stands)
+}
+
+/// The same; and whether the client sees it then.
+fn settle_and_see(manners: [Manner; 4]) -> (Result<Committed, ClientError>, bool, bool) {
     let mut world = World::of(4);
     let mut rng = StdRng::seed_from_u64(7);
     let chain = world.ledger.chain;
@@ -108,13 +120,26 @@ fn settle(manners: [Manner; 4]) -> (Result<Committed, ClientError>, bool) {
     let refused = world.wallet.grant(chain, terms(), &mut rng).map(drop);
     assert!(matches!(refused, Err(ClientError::GrantPending)), "a second grant before the first is final");
     let policy = world.ledger.policy.clone();
-    let members = Arc::new(Members { world: Mutex::new(world), manners: manners.to_vec() });
+    let key = StateKey::Grant(tag);
+    let before = world.ledger.prove(&[key]);
+    let members = Arc::new(Members { world: Mutex::new(world), before, manners: manners.to_vec() });
     let consortium = Consortium::on(members.clone());
     let settled = consortium.settle(&tx, MemberIndex::new(0), &policy);
     let settled = futures::executor::block_on(settled);
-    let stands =
-        members.world.lock().expect("one thread").ledger.values(&[StateKey::Grant(tag)])[0].is_some();
-    (settled, stands)
+    let seen = futures::executor::block_on(consortium.entry(key, MemberIndex::new(0), &policy));
+    let stands = members.world.lock().expect("one thread").ledger.values(&[key])[0].is_some();
+    (settled, stands, matches!(seen, Ok(Some(_))))
+}
+
+#[test]
+fn what_only_some_members_show_yet_is_found() {
+    use Manner::{Behind, Honest, Silent};
+    for (manners, there) in
+        [([Behind, Behind, Honest, Behind], true), ([Behind, Silent, Behind, Behind], false)]
+    {
+        let (settled, stands, seen) = settle_and_see(manners);
+        assert_eq!((settled.is_ok(), stands, seen), (there, there, there));
+    }
 }
 
 #[test]
@@ -144,8 +169,9 @@ fn a_refusal_counts_when_more_say_so_than_can_lie() {
 fn others_are_asked_beside_a_member_that_is_slow() {
     let world = World::of(4);
     let (policy, seed) = (world.ledger.policy.clone(), world.wallet.chain());
+    let before = world.ledger.prove(&[]);
     let manners = vec![Manner::Slow, Manner::Slow, Manner::Honest, Manner::Honest];
-    let consortium = Consortium::on(Arc::new(Members { world: Mutex::new(world), manners }));
+    let consortium = Consortium::on(Arc::new(Members { world: Mutex::new(world), before, manners }));
     let list = futures::executor::block_on(consortium.list(policy, MemberIndex::new(0), seed));
     assert_eq!(list.expect("two answer").grants.len(), 0);
 }
