@@ -189,7 +189,8 @@ impl Consortium {
     ) -> Result<ProvenState, ClientError> {
         let mut faults: Vec<Fault> = Vec::new();
         for to in self.in_turn(home) {
-            let Ok(Answer::Proof(proof)) = self.answer(to, What::Prove(keys.clone())).await else { continue };
+            let told = self.beside(AskId(0), to, || What::Prove(keys.clone())).await;
+            let (Ok(Answer::Proof(proof)), to) = (told.what, told.from) else { continue };
             match state::verify(policy, &proof) {
                 Ok(state) => return Ok(state),
                 Err(_) => {
