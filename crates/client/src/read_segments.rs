@@ -233,7 +233,7 @@ impl SegmentGathering {
             match self.open(&mut wanted, whole) {
                 Ok(()) => return,
                 Err(contradiction) => {
-                    self.accused.push(contradiction);
+                    self.accused.push(*contradiction);
                     wanted.accused = true;
                 }
             }
@@ -271,13 +271,13 @@ impl SegmentGathering {
 
     /// Opens a segment of which there are enough fragments. One that cannot be opened is handed back,
     /// and those who hold it have nothing else.
-    fn open(&mut self, wanted: &mut Wanted, whole: Found) -> Result<(), (Manifest, BatchPlace)> {
+    fn open(&mut self, wanted: &mut Wanted, whole: Found) -> Result<(), Box<(Manifest, BatchPlace)>> {
         let Found { manifest, place, good } = whole;
         let Some(epoch) = self.epochs.get(wanted.epoch) else { return Ok(()) };
         let holders: Vec<MemberIndex> = good.iter().map(|one| MemberIndex::new(one.index().get())).collect();
         let Some(leaves) = opened_leaves(&epoch.key, SegmentIndex::new(wanted.index), &manifest, good) else {
             wanted.failed.extend(holders);
-            return Err((manifest, place));
+            return Err(Box::new((manifest, place)));
         };
         for other in std::mem::take(&mut wanted.found).into_iter().flat_map(|found| found.good) {
             self.fault(wanted, MemberIndex::new(other.index().get()), Code::BadFragment);

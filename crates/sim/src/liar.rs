@@ -30,7 +30,7 @@ pub async fn answer(
     }
     world.fault("lie");
     // In some worlds they have agreed on a ledger that holds nothing.
-    if world.seed % 3 == 0 {
+    if world.seed.is_multiple_of(3) {
         match &request {
             Request::Read(_) => {
                 let truth = life.door.answer(subject, request).await;
