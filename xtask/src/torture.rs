@@ -25,7 +25,7 @@ impl Build {
     const fn arguments(self) -> &'static [&'static str] {
         match self {
             Self::Release => &["build", "--release", "--locked", "--package", "salus"],
-            Self::Development => &["build", "--workspace", "--locked"],
+            Self::Development => &["build", "--workspace", "--bin", "salus", "--locked"],
         }
     }
 
@@ -76,6 +76,8 @@ fn commit(root: &Path) -> String {
 /// One row of the table.
 fn line(commit: &str, value: &Value) -> String {
     let number = |name: &str| value.get(name).and_then(Value::as_u64).unwrap_or(0);
+    let lost =
+        value.get("lost").and_then(Value::as_u64).map_or("not read back".to_owned(), |n| n.to_string());
     let text = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or("none");
     let kinds = value.get("faults").and_then(Value::as_object);
     let faults: Vec<String> =
@@ -88,7 +90,7 @@ fn line(commit: &str, value: &Value) -> String {
         faults.join(", "),
         number("acknowledged"),
         number("read"),
-        number("lost"),
+        lost,
         number("state_roots_compared"),
         number("withdrawn_grants_refused"),
         number("recovery_ms_max"),

@@ -77,7 +77,8 @@ impl Tally {
             "faults_that_met_nothing": self.missed,
             "acknowledged": self.acknowledged,
             "read": self.read,
-            "lost": self.acknowledged.saturating_sub(self.read),
+            // Before everything was read back nobody knows.
+            "lost": broken.is_none().then(|| self.acknowledged.saturating_sub(self.read)),
             "withdrawn_grants_refused": self.withdrawn,
             "blocks_compared": self.blocks,
             "state_roots_compared": self.roots,
