@@ -205,9 +205,10 @@ async fn live(
             office,
             engine: engine.clone(),
         });
-        let height = engine.head().height;
+        // It may hold blocks that it was cut off before showing: those are shown now.
+        let height = engine.head().height.min(world.shown());
         world.see(&timers, member, Seen::Restarted { member, life: number, height });
-        follow(world, &context, engine, member, number);
+        follow(world, &context, engine, member, number, height);
         let calls = Arc::new(context.child("calls"));
         *lock(&seat.life) = Some(Life { number, door, calls });
     };
@@ -257,28 +258,34 @@ fn entropy(seed: u64, member: MemberIndex, life: u32) -> salus_node::office::Ent
 }
 
 /// Tells the oracle of every block that the member applies.
-fn follow(world: &Arc<World>, context: &Context, engine: Handle, member: MemberIndex, life: u32) {
+fn follow(
+    world: &Arc<World>,
+    context: &Context,
+    engine: Handle,
+    member: MemberIndex,
+    life: u32,
+    shown: Height,
+) {
     let mut blocks = engine.follow();
     let world = Arc::clone(world);
-    let mut told = engine.head().height;
+    let mut told = shown;
     context.child("observer").spawn(move |context| async move {
         loop {
             for accused in engine.accused() {
                 world.accuse(&context, accused);
             }
+            // What was missed is in the archive.
+            while let Some(height) = told.next().filter(|height| *height <= engine.head().height) {
+                let Ok(Some(block)) = engine.block(height).await else { break };
+                told = height;
+                world.see(&context, member, Seen::Applied { member, life, block });
+            }
             match blocks.recv().await {
-                Ok(block) => {
+                Ok(block) if Some(block.block.header.height) == told.next() => {
                     told = block.block.header.height;
                     world.see(&context, member, Seen::Applied { member, life, block });
                 }
-                Err(RecvError::Lagged(_)) => {
-                    // What was missed is in the archive.
-                    while let Some(height) = told.next().filter(|height| *height <= engine.head().height) {
-                        let Ok(Some(block)) = engine.block(height).await else { break };
-                        told = height;
-                        world.see(&context, member, Seen::Applied { member, life, block });
-                    }
-                }
+                Ok(_) | Err(RecvError::Lagged(_)) => {}
                 Err(RecvError::Closed) => return,
             }
         }

@@ -10,7 +10,7 @@ use crate::oracle::{Broken, Oracle, PatientNo, ReadNo, Seen, Setup, Summary};
 use crate::plan::{Act, Plan};
 use commonware_runtime::deterministic::Context;
 use rand::rngs::StdRng;
-use salus_wire::MemberIndex;
+use salus_wire::{Height, MemberIndex};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -59,6 +59,7 @@ pub struct World {
     /// Liars whose contradicting votes an honest member holds.
     pub exposed: Mutex<BTreeSet<MemberIndex>>,
     surprises: Mutex<Vec<(u64, Act)>>,
+    shown: AtomicU64,
     /// Which life of the whole world this is; the dice of each are its own.
     pub era: AtomicU64,
 }
@@ -92,6 +93,7 @@ impl World {
             controls: AtomicU64::new(0),
             exposed: Mutex::default(),
             surprises: Mutex::default(),
+            shown: AtomicU64::new(0),
             era: AtomicU64::new(0),
             plan,
             cast,
@@ -139,8 +141,17 @@ impl World {
     /// Shows the oracle what `member`, or somebody through it, did. What liars do is not shown.
     pub fn see(&self, context: &Context, member: MemberIndex, seen: Seen) {
         if !self.liars.contains(&member) {
+            if let Seen::Applied { block, .. } = &seen {
+                self.shown.fetch_max(block.block.header.height.get(), Ordering::Relaxed);
+            }
             self.tell(context, seen);
         }
+    }
+
+    /// The highest block that an honest member was seen to apply.
+    #[must_use]
+    pub fn shown(&self) -> Height {
+        Height::new(self.shown.load(Ordering::Relaxed))
     }
 
     /// Shows the oracle what somebody outside the members did.
