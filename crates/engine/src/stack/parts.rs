@@ -34,7 +34,7 @@ struct Opened<W: Wiring, T: StateTree> {
     votes: (Wires<W>, Wires<W>, Wires<W>),
     transactions: Wires<W>,
     guard: W::Guard,
-    network: Box<dyn FnOnce() -> Task<()> + Send>,
+    network: Task<()>,
     archive: handle::Archive,
     archiving: Task<()>,
     finals: mpsc::Receiver<(Candidate, Exact)>,
@@ -85,6 +85,9 @@ async fn open<E: Runtime, W: Wiring, T: StateTree>(
     let reporter = Finals { desk, tip: tip_in };
     let wired: Wired<W> = Wired { files: files.clone(), backfill, blocks, guard: guard.clone(), peers };
     let (archive, archiving) = archive::open(runtime, member, genesis.clone(), wired, reporter).await?;
+    // Before the archive is waited for: a block that it lost is asked of the others, and none of its
+    // parts goes on before the network has told it who they are.
+    let network = network();
     let judge = recovery::recover(&member.genesis, tree, &genesis, &archive).await?;
     if is(Bug::VotesForgotten) {
         let _ = runtime.remove(&format!("{}votes", files.prefix), None).await;
@@ -170,7 +173,7 @@ fn begin<E: Runtime, W: Wiring, T: StateTree + 'static>(
         consensus: consensus::start::<E, W>(runtime, &prefix, member, guard, &genesis, roles, votes),
         sending: runtime.child("gossip_out").spawn(|_| gossip::send(outgoing, to_peers)),
         receiving: runtime.child("gossip_in").spawn(|_| gossip::receive(from_peers, roster, passed_in)),
-        network: network(),
+        network,
         fatal,
     };
     (handle, parts)

@@ -15,6 +15,8 @@ use salus_crypto::digest::Digest;
 use salus_engine::{Config, Engine, EngineError, Handle, Head};
 use salus_proof::{Proven, TrustPolicy};
 use salus_wire::{Code, Height, MemberIndex, Outcome, StateKey, Tx};
+use std::path::Path;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 use tokio::runtime::Runtime;
 use tokio::time::timeout;
@@ -132,6 +134,69 @@ fn members_order_keep_and_prove_and_one_that_died_catches_up() {
         assert!(heads.iter().all(|head| head.height < height));
         agree(&members, height).await;
     });
+}
+
+/// The parts of a member's folder that hold blocks, and what it has done with them; not its certificates
+/// and its votes.
+const OF_BLOCKS: [&str; 7] = [
+    "blocks/blocks-heights",
+    "blocks/blocks-keys",
+    "blocks/blocks-metadata",
+    "blocks/blocks-table",
+    "blocks/blocks-values",
+    "blocks/archive-application-metadata",
+    "state",
+];
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &to);
+        } else {
+            std::fs::copy(entry.path(), to).unwrap();
+        }
+    }
+}
+
+/// Its disk kept certificates of blocks that it did not keep, as when a write of a block found no room:
+/// the blocks come from the others, and it starts.
+#[test]
+fn a_member_that_lost_blocks_it_has_certificates_of_starts_again() {
+    let consortium = Arc::new(Consortium::new());
+    let mut engines: Vec<Engine> = (0..MEMBERS).map(|member| consortium.start(member)).collect();
+    let order = |engines: &[Engine], from: u8| {
+        let members = handles(engines);
+        let txs = (from..from + 20).map(|n| consortium.enrolment(n)).collect();
+        runtime().block_on(async {
+            let height = submit_all(&members, txs).await;
+            agree(&members, height).await;
+        });
+    };
+    order(&engines, 0);
+    engines.pop().unwrap().stop();
+    let (dir, early) = (consortium.config(MEMBERS - 1).dir, tempfile::tempdir().unwrap());
+    OF_BLOCKS.iter().for_each(|part| copy(&dir.join(part), &early.path().join(part)));
+    engines.push(consortium.start(MEMBERS - 1));
+    order(&engines, 20);
+    engines.pop().unwrap().stop();
+    for part in OF_BLOCKS {
+        std::fs::remove_dir_all(dir.join(part)).unwrap();
+        copy(&early.path().join(part), &dir.join(part));
+    }
+    for entry in std::fs::read_dir(dir.join("blocks")).unwrap() {
+        let entry = entry.unwrap();
+        if entry.file_name().to_string_lossy().starts_with("archive-cache") {
+            std::fs::remove_dir_all(entry.path()).unwrap();
+        }
+    }
+    let (tell, told) = mpsc::channel();
+    let again = Arc::clone(&consortium);
+    std::thread::spawn(move || tell.send(again.start(MEMBERS - 1)).is_ok());
+    engines.push(told.recv_timeout(PATIENCE).expect("it starts"));
+    order(&engines, 40);
 }
 
 #[test]
