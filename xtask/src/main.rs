@@ -4,8 +4,10 @@
 //! not compile. It changes nothing in the tree; `test` installs the tools it lacks.
 #![forbid(unsafe_code)]
 
+mod campaign;
 mod failure;
 mod fuzz;
+mod log;
 mod run;
 mod stats;
 mod test;
@@ -67,11 +69,27 @@ enum Command {
     /// every promise in it.
     ///
     /// Runs the release build. What follows is handed to `salus-sim`: `--seeds N --from S
-    /// --members N --keep-going --twice --story --json`. A failure prints the command that repeats it.
+    /// --members N --keep-going --twice --story --json`. A failure prints the command that repeats it,
+    /// and one that repeats the smallest world found in which the same promise is broken.
     Sim {
         /// For `salus-sim`.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENTS")]
         arguments: Vec<String>,
+    },
+    /// Go on with the simulator's campaign at the seed after the last one logged, and append a line to
+    /// `reliability/campaigns.md`.
+    ///
+    /// A slice ends after its minutes or seeds, or in order when interrupted; all its seeds were run.
+    Campaign {
+        /// How many members take part.
+        #[arg(long, default_value_t = 4)]
+        members: u16,
+        /// At most so many seeds.
+        #[arg(long, default_value_t = 1_000_000)]
+        seeds: u64,
+        /// At most so many minutes.
+        #[arg(long, default_value_t = 55)]
+        minutes: u64,
     },
     /// Plant each bug of a list in the product, one at a time, and count the seeds that the simulator
     /// takes to find it.
@@ -110,22 +128,25 @@ fn dispatch(command: Command) -> Result<(), Failure> {
             torture::torture(&root, build, &arguments)
         }
         Command::Sim { arguments } => sim(&root, &arguments),
+        Command::Campaign { members, seeds, minutes } => campaign::campaign(&root, members, seeds, minutes),
         Command::Planted { arguments } => planted(&root, &arguments),
         Command::Stats => stats::stats(&root),
     }
 }
 
 fn sim(root: &Path, arguments: &[String]) -> Result<(), Failure> {
-    let mut all = vec!["run", "--release", "--locked", "--package", "salus-sim", "--"];
-    all.extend(arguments.iter().map(String::as_str));
-    run::run(root, "cargo", &all)
+    run::run(root, "cargo", &simulator(&[], arguments))
 }
 
 fn planted(root: &Path, arguments: &[String]) -> Result<(), Failure> {
-    let mut all = vec!["run", "--release", "--locked", "--package", "salus-sim", "--features", "planted"];
-    all.extend(["--", "--planted"]);
-    all.extend(arguments.iter().map(String::as_str));
-    run::run(root, "cargo", &all)
+    run::run(root, "cargo", &simulator(&["--planted"], arguments))
+}
+
+/// One build for both: that bugs could be planted changes nothing while none is.
+fn simulator<'a>(first: &[&'a str], arguments: &'a [String]) -> Vec<&'a str> {
+    let build = ["run", "--release", "--locked", "--package", "salus-sim", "--features", "planted", "--"];
+    let arguments = arguments.iter().map(String::as_str);
+    build.into_iter().chain(first.iter().copied()).chain(arguments).collect()
 }
 
 /// The folder above this crate's manifest.

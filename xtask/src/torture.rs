@@ -2,10 +2,10 @@
 //! into `reliability/torture.md`, whatever came of it, so that rounds add up over slices.
 
 use crate::failure::Failure;
+use crate::log::{append, commit, counts, number};
 use crate::run;
 use serde_json::Value;
-use std::fs::{self, OpenOptions};
-use std::io::Write;
+use std::fs;
 use std::path::Path;
 
 /// Where the lines are kept.
@@ -54,40 +54,27 @@ pub(crate) fn torture(root: &Path, build: Build, arguments: &[String]) -> Result
     ctrlc::set_handler(|| {}).map_err(Failure::Interrupts)?;
     let mut all = vec!["torture", "--out", out.as_str()];
     all.extend(arguments.iter().map(String::as_str));
+    let commit = commit(root);
     let ended = run::run(root, program.as_str(), &all);
     if let Ok(text) = fs::read_to_string(&out) {
         let value: Value = serde_json::from_str(&text).map_err(Failure::Report)?;
-        let commit = commit(root);
-        let log = root.join(LOG);
-        let line = line(&commit, &value);
-        let file = OpenOptions::new().append(true).open(&log);
-        file.and_then(|mut file| writeln!(file, "{line}")).map_err(|source| unusable(&log, source))?;
+        append(&root.join(LOG), &line(&commit, &value))?;
     }
     ended
 }
 
-/// The commit under test, and whether the tree has more than that.
-fn commit(root: &Path) -> String {
-    let hash = run::output(root, "git", &["rev-parse", "--short", "HEAD"]).unwrap_or_default();
-    let changed = run::output(root, "git", &["status", "--porcelain", "--", ":!reliability"]);
-    if changed.is_none_or(|changed| changed.is_empty()) { hash } else { format!("{hash}+") }
-}
-
 /// One row of the table.
 fn line(commit: &str, value: &Value) -> String {
-    let number = |name: &str| value.get(name).and_then(Value::as_u64).unwrap_or(0);
+    let number = |name: &str| number(value, name);
     let lost =
         value.get("lost").and_then(Value::as_u64).map_or("not read back".to_owned(), |n| n.to_string());
     let text = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or("none");
-    let kinds = value.get("faults").and_then(Value::as_object);
-    let faults: Vec<String> =
-        kinds.into_iter().flatten().map(|(kind, count)| format!("{kind} {count}")).collect();
     format!(
         "| {commit} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} |",
         text("build"),
         number("seed"),
         number("rounds"),
-        faults.join(", "),
+        counts(value, "faults"),
         number("acknowledged"),
         number("read"),
         lost,

@@ -8,7 +8,7 @@ use crate::config::{Config, Watch};
 use crate::error::EngineError;
 use crate::folder;
 use crate::handle::Handle;
-use crate::host::{self, Files, Host, Member};
+use crate::host::{self, Footprint, Host, Member};
 use crate::stack;
 use crate::tree::DiskTree;
 use commonware_runtime::Runner as _;
@@ -118,7 +118,7 @@ async fn on_disk(
 ) -> Result<(), EngineError> {
     let tree = DiskTree::open(&config.dir.join("state"))?;
     let links = stack::links(&runtime, &config, &member);
-    let host = Host { runtime, files: Files::default(), clock: Arc::new(now), links, tree };
+    let host = Host { runtime, footprint: Footprint::default(), clock: Arc::new(now), links, tree };
     // Nobody may be waiting any more.
     host::run(host, member, move |handle| drop(started.send(handle)), stopped).await
 }

@@ -15,17 +15,20 @@ use commonware_consensus::{marshal, simplex};
 use commonware_cryptography::{Signer as _, ed25519};
 use commonware_p2p::{Blocker, Provider, Receiver, Sender};
 use commonware_runtime::{Clock as EngineClock, Handle as Task, Metrics, Quota, Spawner, Storage};
-use commonware_utils::NZU32;
+use commonware_utils::{NZU32, NZUsize};
 use rand::CryptoRng;
 use salus_crypto::secret::Secret;
 use salus_crypto::sign::PublicKey;
 use salus_wire::limits::MEMBERS_MAX;
 use salus_wire::{Genesis, MemberIndex, TimeMs};
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
 /// Slots of a new index of digests, which take about a megabyte.
 const INDEX_SLOTS: u32 = 16_384;
+/// Messages that wait in a queue of one of the engine's parts.
+const MAILBOX_SLOTS: NonZeroUsize = NZUsize!(512);
 /// Messages a second from one peer on a channel; what is above is dropped and made up for.
 const RATE: Quota = Quota::per_second(NZU32!(2_048));
 /// The same for blocks and their repair.
@@ -85,18 +88,20 @@ pub struct Links<W: Wiring> {
     pub start: Box<dyn FnOnce() -> Task<()> + Send>,
 }
 
-/// How a member's files are called, and how they begin.
+/// What a member takes up on its runtime.
 #[derive(Clone, Debug)]
-pub struct Files {
-    /// Goes before their names, for a runtime that has the files of several members.
+pub struct Footprint {
+    /// Goes before the names of its files, for a runtime that has the files of several members.
     pub prefix: String,
     /// Slots of a new index of digests, a power of two; it doubles as it fills.
     pub index_slots: u32,
+    /// Messages that wait in a queue of one of the engine's parts.
+    pub mailbox_slots: NonZeroUsize,
 }
 
-impl Default for Files {
+impl Default for Footprint {
     fn default() -> Self {
-        Self { prefix: String::new(), index_slots: INDEX_SLOTS }
+        Self { prefix: String::new(), index_slots: INDEX_SLOTS, mailbox_slots: MAILBOX_SLOTS }
     }
 }
 
@@ -104,8 +109,8 @@ impl Default for Files {
 pub struct Host<E, W: Wiring, T> {
     /// The runtime.
     pub runtime: E,
-    /// The member's files.
-    pub files: Files,
+    /// What the member takes up on it.
+    pub footprint: Footprint,
     /// The member's clock.
     pub clock: Clock,
     /// The links.

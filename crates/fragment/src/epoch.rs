@@ -97,7 +97,8 @@ impl SealingEpoch {
         writer: &SigningKey,
         rng: &mut impl CryptoRng,
     ) -> Vec<EpochShare> {
-        let threshold = Threshold::new(faults.key_threshold()).expect("t is from 1 to 43");
+        let together = if is(Bug::KeyNotSplit) { 1 } else { faults.key_threshold() };
+        let threshold = Threshold::new(together).expect("t is from 1 to 43");
         let shares = sharing::split(&self.key, threshold, faults.members(), rng).expect("t <= n <= 255");
         let header = self.header(faults, &shares);
         let signature = writer.sign(namespaces::EPOCH, &epoch_message(chain, &header));
@@ -156,7 +157,7 @@ pub fn verify_share(
     let given = indexed(custodian, &share.0).ok_or(ShareFault::Hash(custodian))?;
     let expected =
         header.share_hashes.get(usize::from(custodian.get())).ok_or(ShareFault::Hash(custodian))?;
-    if sharing::share_hash(header.epoch.as_bytes(), &given) != *expected {
+    if sharing::share_hash(header.epoch.as_bytes(), &given) != *expected && !is(Bug::ShareHashSkipped) {
         return Err(ShareFault::Hash(custodian));
     }
     Ok(())

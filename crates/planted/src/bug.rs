@@ -87,6 +87,14 @@ pub enum Bug {
     ListEndsEarly,
     /// A torn record stays in the journal of refusals.
     JournalTailKept,
+    /// Each custodian gets the epoch key itself.
+    KeyNotSplit,
+    /// A key share is not held against its hash.
+    ShareHashSkipped,
+    /// A vote does not ask whether the block gives the state that it names.
+    RootUnchecked,
+    /// A vote does not ask whether the block gives the outcomes that it names.
+    OutcomesUnchecked,
 }
 
 impl Bug {
@@ -134,6 +142,10 @@ impl Bug {
         Self::RefusalBelieved,
         Self::ListEndsEarly,
         Self::JournalTailKept,
+        Self::KeyNotSplit,
+        Self::ShareHashSkipped,
+        Self::RootUnchecked,
+        Self::OutcomesUnchecked,
     ];
 
     /// What it does, in a few words.
@@ -182,6 +194,12 @@ impl Bug {
             Self::RefusalBelieved => "one member's refusal ends a read",
             Self::ListEndsEarly => "a list of accesses ends where a member says",
             Self::JournalTailKept => "a torn record stays in the journal of refusals",
+            Self::KeyNotSplit => "each custodian gets the epoch key itself",
+            Self::ShareHashSkipped => "a key share is not held against its hash",
+            Self::RootUnchecked => "a vote does not ask whether the block gives the state that it names",
+            Self::OutcomesUnchecked => {
+                "a vote does not ask whether the block gives the outcomes that it names"
+            }
         }
     }
 }

@@ -1,5 +1,6 @@
 //! A member's disks, which outlive its crashes: what was durable stays, what was not is torn.
 
+use crate::false_tree::Lies;
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 use object_store::memory::InMemory;
@@ -165,15 +166,16 @@ pub struct Tree {
     tree: MemoryTree,
     kept: Arc<Mutex<MemoryTree>>,
     ills: Arc<Ills>,
+    lies: Option<Arc<Lies>>,
 }
 
 impl Tree {
-    /// As it was last written.
+    /// As it was last written; what it says is true but for `lies`.
     #[must_use]
-    pub fn open(disks: &Disks) -> Self {
+    pub fn open(disks: &Disks, lies: Option<Arc<Lies>>) -> Self {
         let kept = Arc::clone(&disks.tree);
         let tree = lock(&kept).clone();
-        Self { tree, kept, ills: Arc::clone(&disks.ills) }
+        Self { tree, kept, ills: Arc::clone(&disks.ills), lies }
     }
 }
 
@@ -187,7 +189,14 @@ impl StateTree for Tree {
     }
 
     fn read(&self, lineage: &[&Branch], keys: &[StateKey]) -> Result<Vec<Option<StateValue>>, StateError> {
-        self.tree.read(lineage, keys)
+        let truth = self.tree.read(lineage, keys)?;
+        if let Some(lies) = &self.lies {
+            let (root, _) = self.tree.extend(lineage, &[])?;
+            if lies.hides(root, keys) {
+                return Ok(truth.iter().map(|_| None).collect());
+            }
+        }
+        Ok(truth)
     }
 
     fn extend(
@@ -195,7 +204,8 @@ impl StateTree for Tree {
         lineage: &[&Branch],
         changes: &[(StateKey, StateValue)],
     ) -> Result<(salus_crypto::digest::Digest, Branch), StateError> {
-        self.tree.extend(lineage, changes)
+        let (root, branch) = self.tree.extend(lineage, changes)?;
+        Ok((self.lies.as_ref().map_or(root, |lies| lies.root(root)), branch))
     }
 
     fn write(

@@ -5,6 +5,7 @@ use rand::{RngExt, SeedableRng};
 use salus_client::Wallet;
 use salus_clinical::{Decimal, Reading, Value, frame, kind};
 use salus_crypto::at_rest::MachineKey;
+use salus_crypto::chain::ChainAnchor;
 use salus_crypto::digest::Digest;
 use salus_crypto::kem::KemSecretKey;
 use salus_crypto::secret::Secret;
@@ -39,6 +40,8 @@ pub struct MemberKeys {
 pub struct Patient {
     /// The patient's wallet.
     pub wallet: Wallet,
+    /// Where the patient's grants end, by which key shares are found.
+    pub grants: ChainAnchor,
     /// The device.
     pub device: DeviceId,
     /// Its key.
@@ -185,8 +188,10 @@ impl Cast {
     #[must_use]
     pub fn patient(&self, seed: u64, number: u16) -> Patient {
         let mut rng = dice(seed, 1_000 + u64::from(number));
+        let wallet = Wallet::generate(self.gateway, &mut rng);
         Patient {
-            wallet: Wallet::generate(self.gateway, &mut rng),
+            grants: wallet.chain().anchor(),
+            wallet,
             device: DeviceId::new(rng.random()),
             device_key: SigningKey::generate(&mut rng),
             unsent: None,
@@ -202,7 +207,7 @@ impl Patient {
         let stream = self.device.as_bytes().first_chunk().copied().unwrap_or_default();
         Route {
             key: self.device_key.public_key(),
-            grants: self.wallet.chain().anchor(),
+            grants: self.grants,
             class: DataClass::Vitals,
             stream: StreamId::new(stream),
         }

@@ -1,5 +1,6 @@
 //! Members that lie: what they answer in place of the truth.
 
+use crate::colluder;
 use crate::disk::lock;
 use crate::keys::signing;
 use crate::member::Life;
@@ -12,7 +13,7 @@ use salus_wire::rpc::{Committed, Refusal, Request, Response};
 use salus_wire::state::{CertifiedChain, Tip};
 use salus_wire::{
     Blob, Code, Header, Height, List, MemberIndex, Outcome, ProvenItem, StateKey, StateProof, Terminal, View,
-    namespaces,
+    encode, namespaces,
 };
 
 /// What a liar says; `None` is silence.
@@ -23,6 +24,11 @@ pub async fn answer(
     subject: Subject,
     request: Request,
 ) -> Option<Response> {
+    if let (true, Request::Release(request)) = (world.plan.colluding, &request)
+        && lock(&world.dice).random_range(0..10) < 8
+    {
+        return colluder::release(world, member, life, request).await;
+    }
     let mood: u8 = lock(&world.dice).random_range(0..10);
     // Half of the time it behaves, or nobody would talk to it.
     if mood < 4 {
@@ -46,11 +52,33 @@ pub async fn answer(
         (6, Request::Submit(_)) => Some(committed(life, Outcome::Applied)),
         (7, Request::Submit(_)) => Some(committed(life, Outcome::Refused(Code::AlreadyExists))),
         (8, Request::Prove(keys)) => Some(Response::Proof(Box::new(nothing(world, life, keys)))),
+        (9, Request::Prove(_)) => Some(stale(world, member, life, subject, request).await),
         _ => {
             let truth = life.door.answer(subject, request).await;
             Some(twist(world, member, truth))
         }
     }
+}
+
+/// What it truly proved when it was asked the same for the first time.
+async fn stale(
+    world: &World,
+    member: MemberIndex,
+    life: &Life,
+    subject: Subject,
+    request: Request,
+) -> Response {
+    let asked = encode(&request);
+    let first = lock(&world.seat(member).proven).get(&asked).cloned();
+    if let Some(first) = first {
+        world.fault("stale proof");
+        return Response::Proof(Box::new(first));
+    }
+    let truth = life.door.answer(subject, request).await;
+    if let Response::Proof(proof) = &truth {
+        lock(&world.seat(member).proven).insert(asked, (**proof).clone());
+    }
+    truth
 }
 
 fn refuse(world: &World) -> Response {

@@ -12,7 +12,9 @@
 #![expect(clippy::expect_used, reason = "a simulation stops at what cannot be")]
 
 pub mod clock;
+pub mod colluder;
 pub mod disk;
+pub mod false_tree;
 pub mod foul;
 pub mod gateway;
 pub mod keys;
@@ -27,4 +29,6 @@ pub mod planted;
 pub mod queue_disk;
 pub mod road;
 pub mod run;
+pub mod thief;
+pub mod trim;
 pub mod world;

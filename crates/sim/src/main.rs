@@ -3,15 +3,19 @@
 
 #[cfg(feature = "planted")]
 mod hunts;
+mod total;
 
 use clap::Parser;
+use indicatif::ProgressBar;
 use salus_sim::plan::Plan;
-use salus_sim::run::{Outcome, run};
-use std::collections::BTreeMap;
+use salus_sim::run::run;
+use salus_sim::trim::{Trim, shrink};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
+use total::Total;
 
 /// Simulates a whole consortium, one world for each seed, and checks every promise in it
 #[derive(Parser)]
@@ -28,6 +32,12 @@ struct Cli {
     /// How many worlds to run at once; one for each core when left out
     #[arg(long)]
     jobs: Option<usize>,
+    /// Begin no further world after so many minutes
+    #[arg(long)]
+    minutes: Option<u64>,
+    /// Write what came of it here as well, as one JSON value
+    #[arg(long)]
+    out: Option<PathBuf>,
     /// Go on to the last seed when a promise is broken
     #[arg(long)]
     keep_going: bool,
@@ -40,6 +50,8 @@ struct Cli {
     /// Print one JSON value at the end instead of text
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    trim: Trim,
     /// Plant each bug in turn and count the seeds that it takes to find it, at most `--seeds`; the
     /// table of all of them is printed as Markdown
     #[cfg(feature = "planted")]
@@ -64,18 +76,44 @@ fn main() -> ExitCode {
     if cli.planted {
         return hunts::all(&cli, jobs);
     }
-    let (next, stop) = (AtomicU64::new(cli.from), AtomicBool::new(false));
+    let total = worlds(&cli, jobs, started);
+    let (value, seconds) = (total.value(started.elapsed().as_secs_f64()), started.elapsed().as_secs_f64());
+    if cli.json {
+        println!("{value:#}");
+    } else {
+        total.print(seconds);
+    }
+    if let Some(path) = &cli.out
+        && let Err(error) = std::fs::write(path, format!("{value:#}\n"))
+    {
+        eprintln!("cannot write `{}`: {error}", path.display());
+        return ExitCode::FAILURE;
+    }
+    if total.broken.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Runs one seed after the other until the last, the end of the time, an interrupt, or a broken promise.
+/// What has begun is brought to its end, so that all seeds of the total's range were run.
+fn worlds(cli: &Cli, jobs: usize, started: Instant) -> Total {
+    let (next, stop) = (AtomicU64::new(cli.from), Arc::new(AtomicBool::new(false)));
+    let told = Arc::clone(&stop);
+    if let Err(error) = ctrlc::set_handler(move || told.store(true, Ordering::Relaxed)) {
+        eprintln!("an interrupt will end this at once: {error}");
+    }
     let total = Mutex::new(Total::default());
     let until = cli.from.saturating_add(cli.seeds);
+    let bar = ProgressBar::new(cli.seeds);
+    let late = || cli.minutes.is_some_and(|minutes| started.elapsed().as_secs() / 60 >= minutes);
     std::thread::scope(|scope| {
         for _ in 0..jobs {
             scope.spawn(|| {
-                while !stop.load(Ordering::Relaxed) {
+                while !stop.load(Ordering::Relaxed) && !late() {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
                     if seed >= until {
                         return;
                     }
-                    let broken = one(&cli, seed, &total);
+                    let broken = one(cli, seed, &total, &bar);
+                    bar.inc(1);
                     if broken && !cli.keep_going {
                         stop.store(true, Ordering::Relaxed);
                     }
@@ -83,14 +121,15 @@ fn main() -> ExitCode {
             });
         }
     });
-    let total = total.into_inner().unwrap_or_else(PoisonError::into_inner);
-    total.print(cli.json, started.elapsed().as_secs_f64());
-    if total.broken.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    bar.finish_and_clear();
+    let mut total = total.into_inner().unwrap_or_else(PoisonError::into_inner);
+    total.range = cli.from..next.into_inner().min(until);
+    total
 }
 
 /// Runs one world; says whether something was broken in it.
-fn one(cli: &Cli, seed: u64, total: &Mutex<Total>) -> bool {
-    let mut plan = Plan::draw(seed, cli.members);
+fn one(cli: &Cli, seed: u64, total: &Mutex<Total>, bar: &ProgressBar) -> bool {
+    let mut plan = cli.trim.apply(Plan::draw(seed, cli.members));
     plan.story = cli.story;
     let outcome = run(seed, plan.clone());
     outcome.story.iter().for_each(|line| println!("{line}"));
@@ -100,89 +139,17 @@ fn one(cli: &Cli, seed: u64, total: &Mutex<Total>) -> bool {
         broken => broken.as_ref().map(ToString::to_string),
     };
     if let Some(broken) = &broken {
-        println!("seed {seed}: {broken}");
-        println!("again: cargo xtask sim --from {seed} --seeds 1 --members {} --story", cli.members);
+        let again = format!("cargo xtask sim --from {seed} --seeds 1 --members {} --story", cli.members);
+        bar.suspend(|| eprintln!("seed {seed}: {broken}\nagain: {again}{}", cli.trim));
+        // A trimmed world was trimmed by somebody who looks at it.
+        if outcome.broken.is_some() && cli.trim == Trim::default() {
+            let (trim, smallest) = shrink(seed, &Plan::draw(seed, cli.members), &outcome);
+            let there = smallest.broken.map_or(String::new(), |broken| broken.to_string());
+            bar.suspend(|| eprintln!("shortest: {again}{trim}\n  there: {there}"));
+        }
     }
     let mut total = total.lock().unwrap_or_else(PoisonError::into_inner);
     total.add(&outcome);
     total.broken.extend(broken.as_ref().map(|broken| (seed, broken.clone())));
     broken.is_some()
-}
-
-/// What all worlds came to.
-#[derive(Default)]
-struct Total {
-    seeds: u64,
-    simulated_ms: u64,
-    faults: BTreeMap<&'static str, u64>,
-    checked: BTreeMap<&'static str, u64>,
-    broken: BTreeMap<u64, String>,
-}
-
-impl Total {
-    fn add(&mut self, outcome: &Outcome) {
-        self.seeds += 1;
-        self.simulated_ms += outcome.lasted_ms;
-        for (kind, count) in &outcome.faults {
-            *self.faults.entry(kind).or_default() += count;
-        }
-        let Some(summary) = &outcome.summary else { return };
-        let (controls, exposed) = outcome.earnest;
-        for (what, count) in [
-            ("blocks", summary.blocks),
-            ("transactions", summary.transactions),
-            ("frames kept", summary.kept),
-            ("reads", summary.reads),
-            ("reads that succeeded", summary.reads_successful),
-            ("grants", summary.grants),
-            ("withdrawals", summary.withdrawals),
-            ("key shares released", summary.releases),
-            ("lists proven complete", summary.listings),
-            ("restarts", summary.restarts),
-            ("sound requests by hand", controls),
-            ("liars exposed by their votes", exposed),
-        ] {
-            *self.checked.entry(what).or_default() += count;
-        }
-    }
-
-    fn print(&self, json: bool, seconds: f64) {
-        let rate = self.rate(seconds);
-        let hours = std::time::Duration::from_millis(self.simulated_ms).as_secs_f64() / 3_600.0;
-        if json {
-            let value = serde_json::json!({
-                "seeds": self.seeds,
-                "simulated_hours": hours,
-                "seconds": seconds,
-                "cpu_seconds": cpu_seconds(),
-                "seeds_per_second": rate,
-                "faults": self.faults,
-                "checked": self.checked,
-                "broken": self.broken,
-            });
-            println!("{value:#}");
-            return;
-        }
-        println!("{} seeds, {hours:.2} simulated hours", self.seeds);
-        println!("{seconds:.1} s, {:.1} CPU-seconds, {rate:.2} seeds/s", cpu_seconds());
-        println!("faults injected:");
-        self.faults.iter().for_each(|(kind, count)| println!("  {count:>9} {kind}"));
-        println!("checked:");
-        self.checked.iter().for_each(|(what, count)| println!("  {count:>9} {what}"));
-        println!("broken: {}", self.broken.len());
-    }
-
-    fn rate(&self, seconds: f64) -> f64 {
-        u32::try_from(self.seeds).map_or(0.0, f64::from) / seconds.max(0.001)
-    }
-}
-
-/// What this process has used of its cores.
-fn cpu_seconds() -> f64 {
-    let used = |field: usize, stat: &str| -> u64 {
-        stat.split_whitespace().nth(field).and_then(|ticks| ticks.parse().ok()).unwrap_or(0)
-    };
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    // A clock tick is a hundredth of a second on Linux.
-    f64::from(u32::try_from(used(13, &stat) + used(14, &stat)).unwrap_or(u32::MAX)) / 100.0
 }

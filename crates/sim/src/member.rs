@@ -2,6 +2,7 @@
 
 use crate::clock::{Skew, age_ms, clock, sleeper};
 use crate::disk::{Disks, LogFile, Objects, Tree, lock};
+use crate::false_tree::Lies;
 use crate::keys::{dice, signing};
 use crate::links::{Net, Simulated, links};
 use crate::oracle::Seen;
@@ -9,6 +10,7 @@ use crate::plan::Act;
 use crate::world::World;
 use commonware_runtime::deterministic::Context;
 use commonware_runtime::{Handle as Task, Spawner as _, Supervisor as _};
+use commonware_utils::NZUsize;
 use futures::future::BoxFuture;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -25,7 +27,9 @@ use salus_node::limits::Gates;
 use salus_node::office::{Clock, Office, Timers, read_from};
 use salus_node::refusals::{RefusalBook, Writer};
 use salus_store::{Disk, Fragments, Journal, Shares};
-use salus_wire::{GrantTag, Height, MemberIndex};
+use salus_wire::{GrantTag, Height, MemberIndex, StateProof};
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
@@ -36,8 +40,10 @@ use tokio::sync::oneshot;
 /// The longest that a store takes to write an object.
 const SLOWEST_WRITE: Duration = Duration::from_millis(4);
 
-/// Slots of a new index of digests.
+/// Slots of a new index of digests, and of queues: small ones are made quickly, and the index doubles
+/// within a world.
 const INDEX_SLOTS: u32 = 64;
+const MAILBOX_SLOTS: NonZeroUsize = NZUsize!(64);
 
 /// How blocks are paced in every world.
 #[must_use]
@@ -60,6 +66,8 @@ pub struct Seat {
     pub lives: AtomicU32,
     /// Its present life.
     pub life: Mutex<Option<Life>>,
+    /// What it proved when it was first asked, by the request; for one that lies.
+    pub proven: Mutex<BTreeMap<Vec<u8>, StateProof>>,
     /// Everything that runs for it, this life's or the last one's.
     root: Mutex<Option<Task<()>>>,
 }
@@ -71,6 +79,8 @@ pub struct Life {
     pub number: u32,
     /// What answers calls.
     pub door: Arc<Door>,
+    /// The key shares that its custodian holds.
+    pub shares: Arc<Shares>,
     /// Calls are answered under this, so that they end with the life.
     pub calls: Arc<Context>,
 }
@@ -180,11 +190,10 @@ async fn live(
     }
     let runtime = context.child("engine");
     let (_stop, stopped) = oneshot::channel();
-    let tree = Tree::open(&seat.disks);
+    let tree = Tree::open(&seat.disks, lies(world, member, number));
     let clock: Clock = Arc::clone(&time);
-    // A small index is faster here and doubles within a world.
-    let files = host::Files { prefix: format!("m{}-", member.get()), index_slots: INDEX_SLOTS };
-    let host = host::Host { runtime, files, clock: time, links, tree };
+    let footprint = footprint(format!("m{}-", member.get()));
+    let host = host::Host { runtime, footprint, clock: time, links, tree };
     let open = |engine: Handle| {
         let office = Arc::new(Office {
             chain: world.cast.chain,
@@ -200,7 +209,7 @@ async fn live(
         let door = Arc::new(Door {
             keeper: Keeper::new(Arc::clone(&office), fragments),
             deposits: Deposits::new(Arc::clone(&office), custodian, Arc::clone(&shares)),
-            custodian: Custodian::new(Arc::clone(&office), shares, book),
+            custodian: Custodian::new(Arc::clone(&office), Arc::clone(&shares), book),
             gates: Gates::default(),
             office,
             engine: engine.clone(),
@@ -210,7 +219,7 @@ async fn live(
         world.see(&timers, member, Seen::Restarted { member, life: number, height });
         follow(world, &context, engine, member, number, height);
         let calls = Arc::new(context.child("calls"));
-        *lock(&seat.life) = Some(Life { number, door, calls });
+        *lock(&seat.life) = Some(Life { number, door, shares, calls });
     };
     let result = host::run(host, who, open, stopped).await;
     lock(&seat.life).take();
@@ -223,8 +232,9 @@ fn twin(world: &Arc<World>, context: &Context, links: Links<Simulated>, member: 
     let runtime = context.child("twin");
     let time = clock(Arc::new(context.child("twin_timers")), Arc::default());
     let number = world.seat(member).lives.load(Ordering::Relaxed);
-    let files = host::Files { prefix: format!("t{}-{number}-", member.get()), index_slots: INDEX_SLOTS };
-    let host = host::Host { runtime, files, clock: time, links, tree: Tree::open(&Disks::default()) };
+    let footprint = footprint(format!("t{}-{number}-", member.get()));
+    let tree = Tree::open(&Disks::default(), None);
+    let host = host::Host { runtime, footprint, clock: time, links, tree };
     let (genesis, key) = (world.cast.genesis.clone(), &world.keys(member).consensus);
     let who = host::Member::new(genesis, member, key, pacing(), Arc::new(Careless)).expect("its own key");
     world.fault("twin");
@@ -243,6 +253,17 @@ impl Watch for Careless {
     }
 
     fn before_apply(&self, _: &[GrantTag]) {}
+}
+
+/// What the state tree of this life lies about, if its member puts false blocks together.
+fn lies(world: &Arc<World>, member: MemberIndex, life: u32) -> Option<Arc<Lies>> {
+    let purpose = 2_000_000 + u64::from(member.get()) * 10_000 + u64::from(life);
+    let liar = world.plan.false_blocks && world.liars.contains(&member);
+    liar.then(|| Arc::new(Lies::new(Arc::clone(world), dice(world.seed, purpose))))
+}
+
+fn footprint(prefix: String) -> host::Footprint {
+    host::Footprint { prefix, index_slots: INDEX_SLOTS, mailbox_slots: MAILBOX_SLOTS }
 }
 
 fn disk(disks: &Disks, fragments: bool, sleep: &Timers) -> Disk {

@@ -1,7 +1,7 @@
 //! What happens in a world, and when: drawn from its seed before it begins.
 
 use crate::keys::dice;
-use crate::links::Weather;
+use crate::links::{FAIR, Weather};
 use crate::world::End;
 use rand::RngExt;
 use rand::rngs::StdRng;
@@ -45,6 +45,17 @@ pub enum Act {
     Rot(MemberIndex),
 }
 
+/// An act at its time.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Deed {
+    /// When, by the age of the world.
+    pub at_ms: u64,
+    /// What.
+    pub act: Act,
+    /// The misfortune that it is a part of.
+    pub of: u16,
+}
+
 /// A world's script.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -65,7 +76,7 @@ pub struct Plan {
     /// Reads under each grant, in each of two lanes.
     pub reads: u16,
     /// What is done, and when; ascending.
-    pub acts: Vec<(u64, Act)>,
+    pub deeds: Vec<Deed>,
     /// When everything is crashed at once, with torn writes, if ever.
     pub blackouts: Vec<u64>,
     /// When all is made well.
@@ -74,6 +85,10 @@ pub struct Plan {
     pub storage_faults: bool,
     /// Whether those that lie also have a twin each, with the same key.
     pub twins: bool,
+    /// Whether they put blocks together that do not hold what they say.
+    pub false_blocks: bool,
+    /// Whether their custodians give anybody everything, or shares that are none.
+    pub colluding: bool,
     /// Whether members are cut off just after they record a refusal.
     pub sudden: bool,
     /// Whether a story is told.
@@ -98,11 +113,13 @@ impl Plan {
             frame_ms: rng.random_range(80..=400),
             rounds: rng.random_range(1..=3),
             reads: rng.random_range(1..=3),
-            acts: Vec::new(),
+            deeds: Vec::new(),
             blackouts: Vec::new(),
             calm_ms: CALM_FROM_MS,
             storage_faults: false,
             twins: false,
+            false_blocks: false,
+            colluding: false,
             sudden: rng.random_range(0..3) == 0,
             story: false,
         };
@@ -113,91 +130,92 @@ impl Plan {
                 plan.liars.push(all.swap_remove(rng.random_range(0..all.len())));
             }
             plan.twins = rng.random();
+            plan.false_blocks = rng.random();
+            plan.colluding = rng.random();
         }
         if rng.random_range(0..4) == 0 {
             plan.blackouts.push(rng.random_range(UNQUIET_FROM_MS..CALM_FROM_MS));
         }
         let temper = rng.random_range(0..4_u16);
-        for _ in 0..temper * 4 {
+        for of in 0..temper * 4 {
             let at = rng.random_range(UNQUIET_FROM_MS..CALM_FROM_MS);
-            plan.misfortune(at, &mut rng);
+            let acts = plan.misfortune(at, &mut rng);
+            plan.deeds.extend(acts.into_iter().map(|(at_ms, act)| Deed { at_ms, act, of }));
         }
-        plan.acts.sort_by_key(|(at, _)| *at);
+        plan.deeds.sort_by_key(|deed| deed.at_ms);
         plan
     }
 
     /// One misfortune and, most often, its end.
-    fn misfortune(&mut self, at: u64, rng: &mut StdRng) {
+    fn misfortune(&self, at: u64, rng: &mut StdRng) -> Vec<(u64, Act)> {
         let one = MemberIndex::new(rng.random_range(0..self.members));
         let end = at + rng.random_range(50..3_000);
+        let both = |begin: Act, until: Act| vec![(at, begin), (end, until)];
         let foul = Weather {
             delay_ms: rng.random_range(5..300),
             jitter_ms: rng.random_range(0..100),
             lost: *[50, 200, 500, 1_000].get(rng.random_range(0..4)).unwrap_or(&50),
         };
         match rng.random_range(0..14) {
-            0..3 => self.both(at, Act::Crash(one), end, Act::Start(one)),
+            0..3 => both(Act::Crash(one), Act::Start(one)),
             3 => {
-                for member in (0..self.members).map(MemberIndex::new) {
-                    if rng.random() {
-                        self.both(at, Act::Crash(member), end, Act::Start(member));
-                    }
-                }
+                let some = self.indices().filter(|_| rng.random());
+                some.flat_map(|member| both(Act::Crash(member), Act::Start(member))).collect()
             }
-            4 => self.both(at, Act::CrashGateway, end, Act::StartGateway),
+            4 => both(Act::CrashGateway, Act::StartGateway),
             5 => self.partition(at, end, rng),
             6 => self.weather(at, end, foul, rng),
             7 => {
                 let who = if rng.random() { End::Gateway } else { End::People };
-                self.both(at, Act::Road(who, one, Some(foul)), end, Act::Road(who, one, None));
+                both(Act::Road(who, one, Some(foul)), Act::Road(who, one, None))
             }
             8 => {
                 let far = *[-60_000, -15_000, -3_000, -400, 400, 3_000, 15_000, 60_000]
                     .get(rng.random_range(0..8))
                     .unwrap_or(&0);
-                self.both(at, Act::Skew(one, far), end, Act::Skew(one, 0));
+                both(Act::Skew(one, far), Act::Skew(one, 0))
             }
-            9 => self.both(at, Act::Freeze(one), end, Act::Thaw(one)),
-            10 => self.both(at, Act::Full(one, true), end, Act::Full(one, false)),
-            11 => self.both(at, Act::Fail(one), end, Act::Start(one)),
-            12 if rng.random() => self.both(at, Act::GatewayFail, end, Act::StartGateway),
-            12 => self.both(at, Act::GatewayFull(true), end, Act::GatewayFull(false)),
-            _ => {
-                // What rots and who lies are at most f members together: beyond that data may be lost.
-                let rotten = self.liars.first().copied().unwrap_or(MemberIndex::new(0));
-                self.acts.push((at, Act::Rot(rotten)));
-            }
+            9 => both(Act::Freeze(one), Act::Thaw(one)),
+            10 => both(Act::Full(one, true), Act::Full(one, false)),
+            11 => both(Act::Fail(one), Act::Start(one)),
+            12 if rng.random() => both(Act::GatewayFail, Act::StartGateway),
+            12 => both(Act::GatewayFull(true), Act::GatewayFull(false)),
+            // What rots and who lies are at most f members together: beyond that data may be lost.
+            _ => vec![(at, Act::Rot(self.liars.first().copied().unwrap_or(MemberIndex::new(0))))],
         }
     }
 
-    fn both(&mut self, at: u64, begin: Act, until: u64, end: Act) {
-        self.acts.push((at, begin));
-        self.acts.push((until, end));
+    fn indices(&self) -> impl Iterator<Item = MemberIndex> + use<> {
+        (0..self.members).map(MemberIndex::new)
     }
 
     /// Two sides that do not hear each other, or one that is not heard.
-    fn partition(&mut self, at: u64, until: u64, rng: &mut StdRng) {
+    fn partition(&self, at: u64, until: u64, rng: &mut StdRng) -> Vec<(u64, Act)> {
         let cut = Weather { delay_ms: 8, jitter_ms: 0, lost: 1_000 };
-        let side: Vec<bool> = (0..self.members).map(|_| rng.random()).collect();
+        let side: Vec<bool> = self.indices().map(|_| rng.random()).collect();
         let one_way: bool = rng.random();
-        for (from, here) in (0..self.members).map(MemberIndex::new).zip(&side) {
-            for (to, there) in (0..self.members).map(MemberIndex::new).zip(&side) {
+        let mut acts = Vec::new();
+        for (from, here) in self.indices().zip(&side) {
+            for (to, there) in self.indices().zip(&side) {
                 if here != there && (!one_way || *here) {
-                    let fair = crate::links::FAIR;
-                    self.both(at, Act::Link(from, to, cut), until, Act::Link(from, to, fair));
+                    acts.push((at, Act::Link(from, to, cut)));
+                    acts.push((until, Act::Link(from, to, FAIR)));
                 }
             }
         }
+        acts
     }
 
-    fn weather(&mut self, at: u64, until: u64, foul: Weather, rng: &mut StdRng) {
-        for from in (0..self.members).map(MemberIndex::new) {
-            for to in (0..self.members).map(MemberIndex::new) {
+    fn weather(&self, at: u64, until: u64, foul: Weather, rng: &mut StdRng) -> Vec<(u64, Act)> {
+        let mut acts = Vec::new();
+        for from in self.indices() {
+            for to in self.indices() {
                 if from != to && rng.random() {
-                    let fair = crate::links::FAIR;
-                    self.both(at, Act::Link(from, to, foul), until, Act::Link(from, to, fair));
+                    acts.push((at, Act::Link(from, to, foul)));
+                    acts.push((until, Act::Link(from, to, FAIR)));
                 }
             }
         }
+        acts
     }
 }

@@ -3,7 +3,6 @@
 use crate::plan::Plan;
 use crate::run::run;
 use salus_planted::{Bug, arm};
-use std::panic::catch_unwind;
 
 /// What came of the search for one bug.
 #[derive(Clone, Debug)]
@@ -23,11 +22,8 @@ pub struct Hunt {
 pub fn hunt(bug: Bug, from: u64, seeds_max: u64, members: u16) -> Hunt {
     arm(Some(bug));
     let found = (from..from.saturating_add(seeds_max)).find_map(|seed| {
-        let plan = Plan::draw(seed, members);
-        match catch_unwind(|| run(seed, plan)) {
-            Ok(outcome) => outcome.broken.map(|broken| (seed, broken.promise.to_owned())),
-            Err(_) => Some((seed, "an assertion of the product".to_owned())),
-        }
+        let outcome = run(seed, Plan::draw(seed, members));
+        outcome.broken.map(|broken| (seed, broken.promise.to_owned()))
     });
     arm(None);
     let seeds = found.as_ref().map(|(seed, _)| seed - from + 1);

@@ -10,12 +10,14 @@ use crate::member::{self, crash, start};
 use crate::oracle::{Broken, PatientNo, Summary};
 use crate::people;
 use crate::plan::{Act, Plan};
+use crate::thief;
 use crate::world::{End, World};
 use commonware_runtime::deterministic::{Config, Context, Runner};
 use commonware_runtime::{Clock as _, Spawner as _, Supervisor as _};
 use rand::rngs::StdRng;
 use salus_wire::MemberIndex;
 use std::collections::BTreeMap;
+use std::panic::catch_unwind;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
@@ -26,7 +28,7 @@ const SETTLE_WITHIN_MS: u64 = 45_000;
 const STEP: Duration = Duration::from_millis(10);
 
 /// What came of a world.
-#[derive(Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Outcome {
     /// The promise that was broken, if one was.
     pub broken: Option<Broken>,
@@ -51,9 +53,21 @@ enum Phase {
     Over,
 }
 
-/// Runs the world of this seed and script.
+/// Runs the world of this seed and script. An assertion that fails in it breaks a promise too.
 #[must_use]
 pub fn run(seed: u64, plan: Plan) -> Outcome {
+    match catch_unwind(|| unguarded(seed, plan)) {
+        Ok(outcome) => outcome,
+        Err(panic) => {
+            let text = panic.downcast_ref::<String>().cloned();
+            let text = text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string));
+            let how = text.unwrap_or_else(|| "it did not say".to_owned());
+            Outcome { broken: Some(Broken { promise: "assertion", at_ms: 0, how }), ..Outcome::default() }
+        }
+    }
+}
+
+fn unguarded(seed: u64, plan: Plan) -> Outcome {
     let begin = SystemTime::UNIX_EPOCH + Duration::from_millis(START.get());
     let config = Config::new().with_seed(seed).with_start_time(begin).with_cycle(Duration::from_millis(1));
     let world = Arc::new(World::new(seed, plan));
@@ -101,7 +115,7 @@ async fn live(world: &Arc<World>, context: &Context, until: Option<u64>) -> Phas
     life_goes_on(world, context);
     let mut rng = world.era_dice(5);
     let since = age_ms(context);
-    let mut acts = world.plan.acts.iter().filter(|(at, _)| *at >= since).peekable();
+    let mut deeds = world.plan.deeds.iter().filter(|deed| deed.at_ms >= since).peekable();
     loop {
         context.sleep(STEP).await;
         let now = age_ms(context);
@@ -111,8 +125,8 @@ async fn live(world: &Arc<World>, context: &Context, until: Option<u64>) -> Phas
         if until.is_some_and(|until| now >= until) {
             return Phase::Blackout;
         }
-        while let Some((_, act)) = acts.next_if(|(at, _)| *at <= now) {
-            perform(world, context, &net, act, &mut rng).await;
+        while let Some(deed) = deeds.next_if(|deed| deed.at_ms <= now) {
+            perform(world, context, &net, &deed.act, &mut rng).await;
         }
         for act in world.surprises(now) {
             perform(world, context, &net, &act, &mut rng).await;
@@ -239,7 +253,11 @@ async fn calm(world: &Arc<World>, context: &Context, net: &Net, rng: &mut StdRng
         context.sleep(STEP).await;
         let waited = age_ms(context).saturating_sub(since);
         let done = settled.load(Ordering::Relaxed) == world.plan.patients;
-        if world.broken().is_some() || (done && all_at_one_height(world)) {
+        if world.broken().is_some() {
+            return;
+        }
+        if done && all_at_one_height(world) {
+            thief::steal(world, context).await;
             return;
         }
         if waited > SETTLE_WITHIN_MS {

@@ -221,9 +221,14 @@ impl World {
 
     /// Counts a fault that was injected.
     pub fn fault(&self, kind: &'static str) {
+        self.fault_times(kind, 1);
+    }
+
+    /// Counts a fault that was injected so many times.
+    pub fn fault_times(&self, kind: &'static str, times: usize) {
         let mut faults = lock(&self.faults);
         let count = faults.entry(kind).or_default();
-        *count = count.saturating_add(1);
+        *count = count.saturating_add(u64::try_from(times).unwrap_or(u64::MAX));
     }
 
     /// The faults so far.

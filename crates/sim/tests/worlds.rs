@@ -11,8 +11,8 @@ fn worlds(arguments: &[&str]) -> Value {
     let output =
         Command::new(env!("CARGO_BIN_EXE_salus-sim")).arg("--json").args(arguments).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
-    assert!(output.status.success(), "{text}");
-    serde_json::from_str(text.get(text.find('{').unwrap()..).unwrap()).unwrap()
+    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_str(&text).unwrap()
 }
 
 /// A run that checked nothing would pass: these must have happened.

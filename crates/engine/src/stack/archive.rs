@@ -9,7 +9,7 @@ use super::parts::EPOCH;
 use crate::candidate::Candidate;
 use crate::error::EngineError;
 use crate::handle;
-use crate::host::{Files, Member, Runtime, Wires, Wiring};
+use crate::host::{Footprint, Member, Runtime, Wires, Wiring};
 use crate::reporters::Finals;
 use crate::scheme::{Payload, PeerKey, Scheme};
 use commonware_broadcast::buffered;
@@ -34,8 +34,6 @@ use std::time::Duration;
 pub(super) const EPOCH_BLOCKS: NonZeroU64 = NZU64!(1 << 62);
 /// Final blocks handed to the desk before it must acknowledge one.
 const ACKS_MAX: NonZeroUsize = NZUsize!(16);
-/// Messages in a queue of the archive.
-const MAILBOX: NonZeroUsize = NZUsize!(512);
 /// Views for which candidates are kept behind the final block.
 pub(super) const VIEWS_KEPT: ViewDelta = ViewDelta::new(128);
 /// Missing blocks fetched at a time.
@@ -71,7 +69,7 @@ type Marshal<E> =
 
 /// What the archive's parts speak through.
 pub(super) struct Wired<W: Wiring> {
-    pub(super) files: Files,
+    pub(super) footprint: Footprint,
     /// Repair of blocks.
     pub(super) backfill: Wires<W>,
     /// Blocks as they are proposed.
@@ -94,34 +92,37 @@ pub(super) async fn open<E: Runtime, W: Wiring>(
     reporter: Finals,
 ) -> Result<(handle::Archive, Task<()>), EngineError> {
     let me = member.public_key();
-    let Wired { files: named, backfill, blocks: block_wires, guard, peers } = wired;
+    let Wired { footprint, backfill, blocks: block_wires, guard, peers } = wired;
     let cache = page_cache();
     let finalizations = Finalizations::<E>::init(
         context.child("finalizations"),
-        files(&named, "finalizations", cache.clone(), Scheme::certificate_codec_config_unbounded()),
+        files(&footprint, "finalizations", cache.clone(), Scheme::certificate_codec_config_unbounded()),
     );
     let finalizations = finalizations.await.map_err(|error| EngineError::Archive(error.into()))?;
-    let blocks = Blocks::<E>::init(context.child("blocks"), files(&named, "blocks", cache.clone(), ()));
+    let blocks = Blocks::<E>::init(context.child("blocks"), files(&footprint, "blocks", cache.clone(), ()));
     let blocks = blocks.await.map_err(|error| EngineError::Archive(error.into()))?;
     let anchor = Digested::precomputed(genesis.clone(), genesis.digest());
     let (actor, mailbox, _) = Marshal::<E>::init(
         context.child("archive"),
         finalizations,
         blocks,
-        config(member, &named.prefix, anchor, cache),
+        config(member, &footprint, anchor, cache),
     )
     .await;
-    let resolver =
-        resolver::init(context.child("resolver"), resolver_config::<W>(me.clone(), &peers, guard), backfill);
+    let resolver = resolver::init(
+        context.child("resolver"),
+        resolver_config::<W>(&footprint, me.clone(), &peers, guard),
+        backfill,
+    );
     let (broadcast, buffer) =
-        buffered::Engine::new(context.child("broadcast"), broadcast_config::<W>(me, peers));
+        buffered::Engine::new(context.child("broadcast"), broadcast_config::<W>(&footprint, me, peers));
     broadcast.start(block_wires);
     Ok((mailbox, actor.start(reporter, buffer, resolver)))
 }
 
 fn config(
     member: &Member,
-    prefix: &str,
+    footprint: &Footprint,
     anchor: Digested<Candidate>,
     page_cache: CacheRef,
 ) -> marshal::Config<Provider, FixedEpocher, Sequential, Candidate, Digested<Candidate>> {
@@ -130,8 +131,8 @@ fn config(
         provider: ConstantProvider::new(member.votes.clone()),
         epocher: FixedEpocher::new(EPOCH_BLOCKS),
         start: Start::Genesis(anchor),
-        partition_prefix: format!("{prefix}archive"),
-        mailbox_size: MAILBOX,
+        partition_prefix: format!("{}archive", footprint.prefix),
+        mailbox_size: footprint.mailbox_slots,
         view_retention: VIEWS_KEPT,
         prunable_items_per_section: SECTION_CANDIDATES,
         page_cache,
@@ -145,12 +146,17 @@ fn config(
     }
 }
 
-fn files<C>(named: &Files, part: &str, page_cache: CacheRef, codec_config: C) -> immutable::Config<C> {
-    let name = format!("{}{part}", named.prefix);
+fn files<C>(
+    footprint: &Footprint,
+    part: &str,
+    page_cache: CacheRef,
+    codec_config: C,
+) -> immutable::Config<C> {
+    let name = format!("{}{part}", footprint.prefix);
     immutable::Config {
         metadata_partition: format!("{name}-metadata"),
         freezer_table_partition: format!("{name}-table"),
-        freezer_table_initial_size: named.index_slots,
+        freezer_table_initial_size: footprint.index_slots,
         freezer_table_resize_frequency: INDEX_CROWDED,
         freezer_table_resize_chunk_size: INDEX_STEP,
         freezer_key_partition: format!("{name}-keys"),
@@ -169,6 +175,7 @@ fn files<C>(named: &Files, part: &str, page_cache: CacheRef, codec_config: C) ->
 }
 
 fn resolver_config<W: Wiring>(
+    footprint: &Footprint,
     me: PeerKey,
     peers: &W::Peers,
     guard: W::Guard,
@@ -177,7 +184,7 @@ fn resolver_config<W: Wiring>(
         public_key: me,
         peer_provider: peers.clone(),
         blocker: guard,
-        mailbox_size: MAILBOX,
+        mailbox_size: footprint.mailbox_slots,
         fetch_timeout: NZDuration!(FETCH_TIMEOUT),
         fetch_retry_delay: FETCH_AGAIN,
         priority_requests: false,
@@ -186,12 +193,13 @@ fn resolver_config<W: Wiring>(
 }
 
 fn broadcast_config<W: Wiring>(
+    footprint: &Footprint,
     me: PeerKey,
     peers: W::Peers,
 ) -> buffered::Config<PeerKey, (), W::Peers, Sequential> {
     buffered::Config {
         public_key: me,
-        mailbox_size: MAILBOX,
+        mailbox_size: footprint.mailbox_slots,
         deque_size: BUFFERED_MAX,
         priority: true,
         codec_config: (),

@@ -10,7 +10,7 @@ use super::archive::{
 use super::parts::EPOCH;
 use crate::candidate::Candidate;
 use crate::handle;
-use crate::host::{Member, Runtime, Wires, Wiring};
+use crate::host::{Footprint, Member, Runtime, Wires, Wiring};
 use crate::reporters::{Ears, Heard};
 use crate::voter::Voter;
 use commonware_consensus::marshal::standard::Inline;
@@ -21,12 +21,8 @@ use commonware_consensus::types::FixedEpocher;
 use commonware_cryptography::Digestible as _;
 use commonware_parallel::Sequential;
 use commonware_runtime::Handle as Task;
-use commonware_utils::{NZDuration, NZUsize};
-use std::num::NonZeroUsize;
+use commonware_utils::NZDuration;
 use std::sync::Arc;
-
-/// Messages in a queue of the protocol's parts.
-const MAILBOX: NonZeroUsize = NZUsize!(512);
 
 /// What the protocol's parts work with.
 pub(super) struct Roles {
@@ -41,7 +37,7 @@ pub(super) struct Roles {
 /// Takes part in the protocol. `channels`: votes, certificates, requests for them.
 pub(super) fn start<E: Runtime, W: Wiring>(
     context: &E,
-    prefix: &str,
+    footprint: &Footprint,
     member: Member,
     guard: W::Guard,
     genesis: &Candidate,
@@ -64,8 +60,8 @@ pub(super) fn start<E: Runtime, W: Wiring>(
         reporter: Ears { inner: application, heard: roles.heard },
         track_historical_votes: false,
         strategy: Sequential,
-        partition: format!("{prefix}votes"),
-        mailbox_size: MAILBOX,
+        partition: format!("{}votes", footprint.prefix),
+        mailbox_size: footprint.mailbox_slots,
         epoch: EPOCH,
         floor: Floor::Genesis(genesis.digest()),
         replay_buffer: REPLAY_BUFFER,

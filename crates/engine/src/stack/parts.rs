@@ -9,7 +9,7 @@ use crate::desk::{self, Desk, Inbox, Outbox};
 use crate::error::EngineError;
 use crate::gossip;
 use crate::handle::{self, Handle};
-use crate::host::{Clock, Files, Host, Links, Member, Runtime, Wires, Wiring};
+use crate::host::{Clock, Footprint, Host, Links, Member, Runtime, Wires, Wiring};
 use crate::judge::Judge;
 use crate::pace::Pace;
 use crate::recovery;
@@ -30,7 +30,7 @@ pub(crate) const EPOCH: Epoch = Epoch::zero();
 
 /// What is open before this member takes part.
 struct Opened<W: Wiring, T: StateTree> {
-    prefix: String,
+    footprint: Footprint,
     votes: (Wires<W>, Wires<W>, Wires<W>),
     transactions: Wires<W>,
     guard: W::Guard,
@@ -61,8 +61,8 @@ pub(crate) async fn run<E: Runtime, W: Wiring, T: StateTree + 'static>(
     started: impl FnOnce(Handle) + Send,
     stopped: oneshot::Receiver<()>,
 ) -> Result<(), EngineError> {
-    let Host { runtime, files, clock, links, tree } = host;
-    let opened = open(&runtime, files, links, tree, &member).await?;
+    let Host { runtime, footprint, clock, links, tree } = host;
+    let opened = open(&runtime, footprint, links, tree, &member).await?;
     let head = opened.judge.head();
     tracing::info!(height = head.height.get(), member = member.me.get(), "the ledger is open");
     let (handle, parts) = begin(&runtime, clock, opened, member);
@@ -72,7 +72,7 @@ pub(crate) async fn run<E: Runtime, W: Wiring, T: StateTree + 'static>(
 
 async fn open<E: Runtime, W: Wiring, T: StateTree>(
     runtime: &E,
-    files: Files,
+    footprint: Footprint,
     links: Links<W>,
     tree: T,
     member: &Member,
@@ -83,18 +83,19 @@ async fn open<E: Runtime, W: Wiring, T: StateTree>(
     let (desk, finals) = mpsc::channel(desk::FINALS_MAX);
     let (tip_in, tip) = watch::channel(Height::new(0));
     let reporter = Finals { desk, tip: tip_in };
-    let wired: Wired<W> = Wired { files: files.clone(), backfill, blocks, guard: guard.clone(), peers };
+    let wired: Wired<W> =
+        Wired { footprint: footprint.clone(), backfill, blocks, guard: guard.clone(), peers };
     let (archive, archiving) = archive::open(runtime, member, genesis.clone(), wired, reporter).await?;
     // Before the archive is waited for: a block that it lost is asked of the others, and none of its
     // parts goes on before the network has told it who they are.
     let network = network();
     let judge = recovery::recover(&member.genesis, tree, &genesis, &archive).await?;
     if is(Bug::VotesForgotten) {
-        let _ = runtime.remove(&format!("{}votes", files.prefix), None).await;
+        let _ = runtime.remove(&format!("{}votes", footprint.prefix), None).await;
     }
     let votes = (votes, certificates, resolver);
     Ok(Opened {
-        prefix: files.prefix,
+        footprint,
         votes,
         transactions,
         guard,
@@ -115,7 +116,7 @@ fn begin<E: Runtime, W: Wiring, T: StateTree + 'static>(
     member: Member,
 ) -> (Handle, Parts) {
     let Opened {
-        prefix,
+        footprint,
         votes,
         transactions,
         guard,
@@ -170,7 +171,7 @@ fn begin<E: Runtime, W: Wiring, T: StateTree + 'static>(
     let parts = Parts {
         state: runtime.child("desk").dedicated().spawn(|context| desk.run(context)),
         archiving,
-        consensus: consensus::start::<E, W>(runtime, &prefix, member, guard, &genesis, roles, votes),
+        consensus: consensus::start::<E, W>(runtime, &footprint, member, guard, &genesis, roles, votes),
         sending: runtime.child("gossip_out").spawn(|_| gossip::send(outgoing, to_peers)),
         receiving: runtime.child("gossip_in").spawn(|_| gossip::receive(from_peers, roster, passed_in)),
         network,

@@ -1,0 +1,54 @@
+//! The state tree of a member that puts false blocks together: now and then it does not find what is
+//! there, or names another root than there is. Each lie is told once, so that the same question is
+//! answered truly when the block of somebody else is applied, and the liar stays among the living.
+
+use crate::disk::lock;
+use crate::world::World;
+use rand::RngExt;
+use rand::rngs::StdRng;
+use salus_crypto::digest::{Digest, Namespace, sha256};
+use salus_wire::{StateKey, encode};
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+
+const QUESTION: Namespace = Namespace::new("salus/simulated-question/v1");
+
+/// What a liar's tree has lied about.
+pub struct Lies {
+    world: Arc<World>,
+    asked: Mutex<(StdRng, BTreeSet<Digest>)>,
+}
+
+impl Lies {
+    /// Nothing yet.
+    #[must_use]
+    pub fn new(world: Arc<World>, dice: StdRng) -> Self {
+        Self { world, asked: Mutex::new((dice, BTreeSet::new())) }
+    }
+
+    /// The root that is named for `truth`.
+    pub fn root(&self, truth: Digest) -> Digest {
+        if !self.tells(truth) {
+            return truth;
+        }
+        let mut bytes = *truth.as_bytes();
+        if let Some(last) = bytes.last_mut() {
+            *last ^= 1;
+        }
+        Digest::from_bytes(bytes)
+    }
+
+    /// Whether what is under `keys` is not found in the state of this root.
+    pub fn hides(&self, root: Digest, keys: &[StateKey]) -> bool {
+        !keys.is_empty() && self.tells(sha256(QUESTION, &[&encode(&(root, keys.to_vec()))]))
+    }
+
+    fn tells(&self, about: Digest) -> bool {
+        let mut asked = lock(&self.asked);
+        let lies = asked.1.insert(about) && asked.0.random_range(0..3) == 0;
+        if lies {
+            self.world.fault("false state");
+        }
+        lies
+    }
+}
