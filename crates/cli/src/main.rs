@@ -30,8 +30,8 @@ use salus_wire::Code;
 use std::process::ExitCode;
 
 /// Threads for work that blocks, such as files. After a stall each of them is used in turn and none ends,
-/// so that without this their number would only rise.
-const BLOCKING_THREADS_MAX: usize = 64;
+/// so that their number only rises to this; each also holds memory that the allocator set aside for it.
+const BLOCKING_THREADS_MAX: usize = 16;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
