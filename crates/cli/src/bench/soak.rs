@@ -33,7 +33,8 @@ const CLOSED_EACH: usize = 4;
 const CALM_S: std::ops::Range<u64> = 10..40;
 /// Seconds of a fault.
 const FAULT_S: std::ops::Range<u64> = 1..8;
-/// The member that is never killed, so that one life is as long as the soak.
+/// The member that is never killed, as the gateway is not, so that one life of each is as long as the soak.
+/// They are frozen like all others.
 const SPARED: u16 = 1;
 /// Callers, and devices.
 const CALLERS: u16 = 16;
@@ -42,8 +43,7 @@ const DEVICES: u16 = 8;
 /// What happens to a process.
 #[derive(Clone, Copy)]
 enum Blow {
-    KillMember(u16),
-    KillGateway,
+    Kill(u16),
     Freeze(usize),
 }
 
@@ -134,29 +134,20 @@ async fn strike_and_look(
 }
 
 fn choose(choices: &mut StdRng, members: u16) -> Blow {
-    match choices.random_range(0..6) {
-        0 => Blow::KillGateway,
-        1 | 2 => {
-            let member = choices.random_range(0..members);
-            if member == SPARED { Blow::KillGateway } else { Blow::KillMember(member) }
-        }
-        _ => Blow::Freeze(choices.random_range(0..usize::from(members).saturating_add(1))),
+    let member = choices.random_range(0..members);
+    if choices.random() && member != SPARED {
+        return Blow::Kill(member);
     }
+    Blow::Freeze(choices.random_range(0..usize::from(members).saturating_add(1)))
 }
 
 async fn strike(stage: &mut Stage, book: &mut Book, blow: Blow, length: Duration) -> Result<(), Failure> {
     let over = Instant::now() + length;
     match blow {
-        Blow::KillMember(member) => {
+        Blow::Kill(member) => {
             stage.kill_node(member).await?;
             book.look_until(stage, over).await?;
             stage.start_node(member)
-        }
-        Blow::KillGateway => {
-            stage.kill_gateway().await?;
-            book.look_until(stage, over).await?;
-            stage.start_gateway()?;
-            stage.gateway_listens().await
         }
         Blow::Freeze(which) => {
             let Some((_, pid)) = stage.processes().into_iter().nth(which) else { return Ok(()) };
