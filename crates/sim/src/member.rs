@@ -26,8 +26,9 @@ use salus_node::keeper::Keeper;
 use salus_node::limits::Gates;
 use salus_node::office::{Clock, Office, Timers, read_from};
 use salus_node::refusals::{RefusalBook, Writer};
+use salus_store::journal::RECORD_BYTES_MAX;
 use salus_store::{Disk, Fragments, Journal, Shares};
-use salus_wire::{GrantTag, Height, MemberIndex, StateProof};
+use salus_wire::{GrantTag, Height, List, MemberIndex, StateProof, decode};
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::Path;
@@ -172,6 +173,7 @@ async fn live(
     let sleep = sleeper(Arc::clone(&timers));
     let log = LogFile { log: Arc::clone(&seat.disks.refusals), ills: Arc::clone(&seat.disks.ills) };
     let journal = Journal::on(Path::new("refusals"), Box::new(log)).map_err(|error| error.to_string())?;
+    world.see(&timers, member, Seen::Recalled { member, grants: recalled(&journal.1) });
     let book = RefusalBook::over(journal, Writer::Here).map_err(|error| error.to_string())?;
     let book = Arc::new(book);
     let fragments =
@@ -224,6 +226,12 @@ async fn live(
     let result = host::run(host, who, open, stopped).await;
     lock(&seat.life).take();
     result.map_err(|error| error.to_string())
+}
+
+/// The refusals in a journal's records, each of them a list of grants.
+fn recalled(records: &[Vec<u8>]) -> Vec<GrantTag> {
+    let grants = |record: &Vec<u8>| decode::<List<GrantTag, RECORD_BYTES_MAX>>(record, RECORD_BYTES_MAX);
+    records.iter().filter_map(|record| grants(record).ok()).flat_map(List::into_vec).collect()
 }
 
 /// A second mind with the member's key. It is heard by its own side of the others, proposes and votes

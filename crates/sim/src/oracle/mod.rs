@@ -83,6 +83,13 @@ pub enum Seen {
         /// The last block that its state holds.
         height: Height,
     },
+    /// An honest member that begins another life found that it refuses these grants.
+    Recalled {
+        /// Which member.
+        member: MemberIndex,
+        /// All that its journal holds.
+        grants: Vec<GrantTag>,
+    },
     /// An honest member has recorded the refusal of these grants, and may vote for a block that
     /// withdraws them from now on.
     MayVote {

@@ -75,6 +75,15 @@ impl Custody {
         self.refused.insert((member, grant));
     }
 
+    /// What an honest member recorded before it voted is still there in its next life (P2).
+    pub(crate) fn recalled(&self, member: MemberIndex, grants: &[GrantTag]) -> Result<(), Fault> {
+        let forgotten = self.refused.iter().filter(|(who, grant)| *who == member && !grants.contains(grant));
+        match forgotten.count() {
+            0 => Ok(()),
+            count => fault("P2", format!("member {member} has forgotten {count} refusals that it recorded")),
+        }
+    }
+
     /// The patient was told, as event `now`, that the withdrawal is final.
     pub(crate) fn told_withdrawn(&mut self, grant: GrantTag, now: u64) {
         self.told_withdrawn.entry(grant).or_insert(now);

@@ -178,6 +178,10 @@ impl Oracle {
                 add(&mut self.summary.restarts, 1);
                 self.agreement.restarted(member, life, height).map_err(|how| ("INV-4", how))
             }
+            Seen::Recalled { member, grants } => {
+                self.honest(member)?;
+                self.custody.recalled(member, &grants)
+            }
             Seen::MayVote { member, grants } => {
                 self.honest(member)?;
                 add(&mut self.summary.refusals, grants.len());

@@ -127,6 +127,23 @@ fn p2_no_share_once_the_refusal_is_recorded_or_the_withdrawal_applied() {
 }
 
 #[test]
+fn p2_what_was_refused_is_refused_in_the_next_life() {
+    let recalled = |member: u16, grants: &[u8]| Seen::Recalled {
+        member: MemberIndex::new(member),
+        grants: grants.iter().copied().map(grant_tag).collect(),
+    };
+    let mut run = Run::new();
+    run.granted(1);
+    run.granted(2);
+    run.good(recalled(0, &[]));
+    run.good(may_vote(0, 1));
+    run.good(may_vote(0, 2));
+    run.good(recalled(0, &[2, 1]));
+    run.good(recalled(1, &[]));
+    run.breaks("P2", recalled(0, &[1]));
+}
+
+#[test]
 fn p2_a_withdrawal_is_final_only_when_enough_members_refuse() {
     let check = |liars: &[u16], refusing: &[u16]| {
         let mut run = Run::with_liars(liars);
