@@ -29,6 +29,11 @@ use output::{Failure, Report, finish};
 use salus_wire::Code;
 use std::process::ExitCode;
 
+/// Gives memory back that is free. With the C library's allocator, each of a node's threads keeps the most
+/// that it ever used, and a node grows for hours.
+#[global_allocator]
+static MEMORY: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Threads for work that blocks, such as files. After a stall each of them is used in turn and none ends,
 /// so that their number only rises to this; each also holds memory that the allocator set aside for it.
 const BLOCKING_THREADS_MAX: usize = 16;
