@@ -212,11 +212,15 @@ impl Machine {
         self.next_file = self.next_file.max(file.next());
     }
 
-    /// Files that hold nothing undone.
+    /// Files that hold nothing undone, but never the newest of all: it alone says what was seen before,
+    /// until the next one begins with that.
     #[must_use]
     pub fn trim(&mut self) -> Vec<Effect> {
         let mut effects = Vec::new();
-        while self.old.front().is_some_and(|file| file.rows_below <= self.kept.done_below) {
+        let needed = usize::from(self.current.is_none());
+        while self.old.len() > needed
+            && self.old.front().is_some_and(|file| file.rows_below <= self.kept.done_below)
+        {
             effects.extend(self.old.pop_front().map(|file| Effect::Delete(file.number)));
         }
         effects
