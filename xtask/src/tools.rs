@@ -18,6 +18,8 @@ struct Tool {
 }
 
 const TOOLS: &[Tool] = &[
+    // The node's allocator is built with it.
+    Tool { program: "make", question: &["--version"], package: "make" },
     // The stranger's verifier of receipts is written in Python, on purpose not in Rust.
     Tool { program: "python3", question: &["--version"], package: "python3" },
     // The end-to-end tests publish with somebody else's MQTT client.

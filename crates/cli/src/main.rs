@@ -30,9 +30,9 @@ use salus_wire::Code;
 use std::process::ExitCode;
 
 /// Gives memory back that is free. With the C library's allocator, each of a node's threads keeps the most
-/// that it ever used, and a node grows for hours.
+/// that it ever used, and a node grows for hours (`docs/performance.md`).
 #[global_allocator]
-static MEMORY: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static MEMORY: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// Threads for work that blocks, such as files. After a stall each of them is used in turn and none ends,
 /// so that their number only rises to this; each also holds memory that the allocator set aside for it.
