@@ -50,8 +50,9 @@ pub(super) const REPLAY_BUFFER: NonZeroUsize = NZUsize!(64 * 1024);
 const SECTION_BLOCKS: NonZeroU64 = NZU64!(65_536);
 /// Candidates in one section, the unit in which they are deleted.
 const SECTION_CANDIDATES: NonZeroU64 = NZU64!(64);
-/// Bytes of one file of blocks or certificates.
-const FILE_BYTES: u64 = 64 * 1024 * 1024;
+/// Bytes of one file of blocks or certificates. Three files stay open for each, so that a terabyte of
+/// ledger keeps 750 open.
+const FILE_BYTES: u64 = 4 * 1024 * 1024 * 1024;
 /// Entries of a slot that make it double.
 const INDEX_CROWDED: u8 = 4;
 /// Slots moved at a time while it doubles.
