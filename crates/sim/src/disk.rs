@@ -189,14 +189,12 @@ impl StateTree for Tree {
     }
 
     fn read(&self, lineage: &[&Branch], keys: &[StateKey]) -> Result<Vec<Option<StateValue>>, StateError> {
-        let truth = self.tree.read(lineage, keys)?;
+        let mut found = self.tree.read(lineage, keys)?;
         if let Some(lies) = &self.lies {
             let (root, _) = self.tree.extend(lineage, &[])?;
-            if lies.hides(root, keys) {
-                return Ok(truth.iter().map(|_| None).collect());
-            }
+            lies.hide(root, keys, &mut found);
         }
-        Ok(truth)
+        Ok(found)
     }
 
     fn extend(

@@ -6,8 +6,9 @@ use crate::disk::lock;
 use crate::world::World;
 use rand::RngExt;
 use rand::rngs::StdRng;
+use rand::seq::IteratorRandom;
 use salus_crypto::digest::{Digest, Namespace, sha256};
-use salus_wire::{StateKey, encode};
+use salus_wire::{StateKey, StateValue, encode};
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
@@ -38,14 +39,24 @@ impl Lies {
         Digest::from_bytes(bytes)
     }
 
-    /// Whether what is under `keys` is not found in the state of this root.
-    pub fn hides(&self, root: Digest, keys: &[StateKey]) -> bool {
-        !keys.is_empty() && self.tells(sha256(QUESTION, &[&encode(&(root, keys.to_vec()))]))
+    /// Takes out of `found`, which is what is under `keys` in the state of this root, either everything or
+    /// one entry. Without the signer of a transaction that is refused anyway, the state stays the same and
+    /// only the reason becomes another.
+    pub fn hide(&self, root: Digest, keys: &[StateKey], found: &mut [Option<StateValue>]) {
+        if keys.is_empty() || !self.tells(sha256(QUESTION, &[&encode(&(root, keys.to_vec()))])) {
+            return;
+        }
+        let dice = &mut lock(&self.asked).0;
+        if dice.random_range(0..5) == 0 {
+            found.fill(None);
+        } else if let Some(entry) = found.iter_mut().filter(|entry| entry.is_some()).choose(dice) {
+            *entry = None;
+        }
     }
 
     fn tells(&self, about: Digest) -> bool {
         let mut asked = lock(&self.asked);
-        let lies = asked.1.insert(about) && asked.0.random_range(0..3) == 0;
+        let lies = asked.1.insert(about) && asked.0.random();
         if lies {
             self.world.fault("false state");
         }

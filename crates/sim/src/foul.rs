@@ -9,6 +9,7 @@ use crate::road::Caller;
 use crate::world::{End, World};
 use commonware_runtime::deterministic::Context;
 use commonware_runtime::{Clock as _, Spawner as _, Supervisor as _};
+use futures::future::join_all;
 use rand::RngExt;
 use rand::rngs::StdRng;
 use salus_client::GrantFile;
@@ -34,6 +35,8 @@ use std::time::Duration;
 
 /// For a custodian to answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(3);
+/// For members to take what races; what becomes of it is for the oracle.
+const RACE_WITHIN: Duration = Duration::from_millis(200);
 /// For which an access that is to expire is good, and how long is waited then.
 const SHORT_MS: u32 = 300;
 const OUTLIVE: Duration = Duration::from_millis(2_500);
@@ -254,8 +257,15 @@ pub fn transactions(world: &Arc<World>, context: &Context) {
     context.child("foul").spawn(move |context| async move {
         let ground = Caller::new(&world, context.child("road"), End::Gateway, world.cast.gateway, 70);
         let Ok(mut rng) = ground.rng() else { return };
-        for _ in 0..TRANSACTIONS {
-            context.sleep(Duration::from_millis(rng.random_range(100..2_000))).await;
+        // What blocks refuse is what a liar can give a false reason for.
+        let (count, every) = if world.plan.false_blocks { (TRANSACTIONS * 3, 2) } else { (TRANSACTIONS, 7) };
+        for _ in 0..count {
+            context.sleep(Duration::from_millis(rng.random_range(100..12_000 / count))).await;
+            if rng.random_range(0..every) == 0 {
+                world.fault("race");
+                race(&world, &ground, &mut rng).await;
+                continue;
+            }
             let to = MemberIndex::new(rng.random_range(0..world.cast.faults.members()));
             if let Some(tx) = transaction(&world, &mut rng) {
                 world.fault("foul transaction");
@@ -263,6 +273,19 @@ pub fn transactions(world: &Arc<World>, context: &Context) {
             }
         }
     });
+}
+
+/// The registrars of all members register one person at once, each under another key and at its own
+/// member. Each is sound as long as none of the others is final, so that blocks hold what they refuse.
+async fn race(world: &World, ground: &Caller, rng: &mut StdRng) {
+    let party = PartyId::new(rng.random());
+    let calls = world.cast.indices().zip(&world.cast.members).map(|(member, at)| {
+        let key = SigningKey::generate(rng).public_key();
+        let body = TxBody::RegisterIdentity { party, kind: PartyKind::Person, member, key, validity: ever() };
+        (member, Request::Submit(Box::new(Tx::sign(world.cast.chain, body, &at.registrar))))
+    });
+    let calls: Vec<_> = calls.collect();
+    join_all(calls.iter().map(|(member, request)| ground.call(*member, request, RACE_WITHIN))).await;
 }
 
 fn transaction(world: &World, rng: &mut StdRng) -> Option<Tx> {

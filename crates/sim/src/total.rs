@@ -29,6 +29,7 @@ impl Total {
         for (what, count) in [
             ("blocks", summary.blocks),
             ("transactions", summary.transactions),
+            ("transactions refused in blocks", summary.refused_transactions),
             ("frames kept", summary.kept),
             ("reads", summary.reads),
             ("reads that succeeded", summary.reads_successful),

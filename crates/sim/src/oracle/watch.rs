@@ -285,6 +285,13 @@ impl Oracle {
         if matches!(code, Code::Revoked | Code::NotFound) {
             return fault("INV-6", format!("a read ended with {code:?}, which nobody honest said"));
         }
+        // The gateways are honest: whoever lies is a member, and is to be named instead.
+        if code == Code::WriterFault {
+            return fault(
+                "INV-6",
+                "a read blames the gateway that wrote, which did nothing wrong".to_owned(),
+            );
+        }
         if code != Code::GrantRevoked {
             return Ok(());
         }

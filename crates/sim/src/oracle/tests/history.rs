@@ -38,6 +38,13 @@ fn opened() -> (Run, Height) {
 }
 
 #[test]
+fn inv_6_who_wrote_is_not_blamed_for_what_a_member_gave() {
+    let (mut run, _) = opened();
+    run.good(reading(0));
+    run.breaks("INV-6", Seen::Read { read: ReadNo(0), outcome: Err(Code::WriterFault) });
+}
+
+#[test]
 fn a_good_history_passes_and_counts() {
     let (mut run, at) = opened();
     run.good(offered(PATIENT, 0, b"a"));
