@@ -109,7 +109,7 @@ async fn long(args: &SoakArgs, quiet: bool) -> Result<Report, Failure> {
 async fn or_interrupted<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     tokio::select! {
         outcome = work => outcome,
-        _ = tokio::signal::ctrl_c() => Err(Failure::new(salus_wire::Code::Usage, "interrupted")),
+        () = salus_node::until_told() => Err(Failure::new(salus_wire::Code::Usage, "interrupted")),
     }
 }
 

@@ -25,7 +25,7 @@ pub(crate) async fn run(args: &DemoArgs, quiet: bool) -> Result<Report, Failure>
     let mut stage = Stage::build(&dir, args.members)?;
     let outcome = tokio::select! {
         outcome = play(&mut stage, &show) => outcome,
-        _ = tokio::signal::ctrl_c() => Err(Failure::new(salus_wire::Code::Usage, "interrupted")),
+        () = salus_node::until_told() => Err(Failure::new(salus_wire::Code::Usage, "interrupted")),
     };
     if args.keep && outcome.is_ok() {
         keep_running(&stage, &show).await;
@@ -63,7 +63,7 @@ async fn keep_running(stage: &Stage, show: &Show) {
     show.say(format!("  salus access list --dir {dir} --wallet {dir}/people/patient.wallet"));
     show.say(format!("  salus read --dir {dir} --person {dir}/people/clinician.person --grant {dir}/people/second.grant --print"));
     show.say("Ctrl-C ends it");
-    let _ = tokio::signal::ctrl_c().await;
+    salus_node::until_told().await;
 }
 
 fn fresh_dir() -> PathBuf {

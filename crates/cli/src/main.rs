@@ -4,7 +4,7 @@
 mod access;
 mod args;
 mod bench;
-mod core_file;
+mod confines;
 mod demo;
 mod device;
 mod ecg;
@@ -40,7 +40,7 @@ const BLOCKING_THREADS_MAX: usize = 16;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    if let Err(failure) = core_file::prevent() {
+    if let Err(failure) = confines::prevent_core_files().and_then(|()| confines::allow_files()) {
         return finish(Err(failure), cli.json);
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -76,7 +76,7 @@ pub(crate) async fn run(args: &TortureArgs, quiet: bool) -> Result<Report, Failu
 async fn restarts(stage: &mut Stage, mib: u32, times: u16, show: &Show) -> Result<Report, Failure> {
     let outcome = tokio::select! {
         outcome = restart::run(stage, mib, times, show) => outcome,
-        _ = tokio::signal::ctrl_c() => Err(Failure::new(Code::Usage, "interrupted")),
+        () = salus_node::until_told() => Err(Failure::new(Code::Usage, "interrupted")),
     };
     stage.stop().await;
     let dir = stage.layout.root();
@@ -86,9 +86,9 @@ async fn restarts(stage: &mut Stage, mib: u32, times: u16, show: &Show) -> Resul
 
 /// Resolves when it was told to end twice; the first time, what is under way is brought to its end.
 async fn told_twice(told: &AtomicBool) {
-    let _ = tokio::signal::ctrl_c().await;
+    salus_node::until_told().await;
     told.store(true, Ordering::Relaxed);
-    let _ = tokio::signal::ctrl_c().await;
+    salus_node::until_told().await;
 }
 
 async fn torture(

@@ -89,7 +89,7 @@ fn no_patient_data_or_identifier_is_anywhere_but_with_its_owner() {
 /// Starts the demo with `--keep` and returns once it says that it keeps running.
 fn start_demo(dir: &Path, cores: &Path) -> Running {
     let mut child = Command::new("sh")
-        .args(["-c", "ulimit -c unlimited; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_salus")])
+        .args(["-c", "ulimit -c unlimited; ulimit -Sn 512; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_salus")])
         .args(["demo", "--keep", "--dir"])
         .arg(dir)
         .current_dir(cores)
@@ -133,6 +133,9 @@ fn crash(dir: &Path, command: &str) {
     let limits = std::fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
     let cores = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
     assert_eq!(cores.split_whitespace().nth(4), Some("0"), "{cores}");
+    let files = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    let (soft, hard) = (files.split_whitespace().nth(3), files.split_whitespace().nth(4));
+    assert_eq!(soft, hard, "a process takes as many open files as it may have");
     assert!(Command::new("kill").args(["-ABRT", &pid]).status().unwrap().success());
     // A process that has ended keeps its number, without a command line, until its parent looks.
     while runs(&pid) {

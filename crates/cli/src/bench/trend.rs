@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 /// Seconds of a life that do not count: caches fill, connections come.
 const WARM_UP_S: f64 = 60.0;
 /// Seconds of a life beyond that, below which a line says nothing: a member's memory is a saw, because
-/// its state database gives pages back only when it is opened anew, after every 8192 entries.
+/// its state database gives pages back only when it is opened anew, after every 2,048 entries.
 const LIFE_S_MIN: f64 = 1_200.0;
 /// Mebibytes, files and threads by which a process may grow in an hour and still count as flat.
 const MIB_PER_HOUR_MAX: f64 = 16.0;
