@@ -6,7 +6,6 @@ use crate::disk::lock;
 use crate::world::World;
 use rand::RngExt;
 use rand::rngs::StdRng;
-use rand::seq::IteratorRandom;
 use salus_crypto::digest::{Digest, Namespace, sha256};
 use salus_wire::{StateKey, StateValue, encode};
 use std::collections::BTreeSet;
@@ -41,16 +40,21 @@ impl Lies {
 
     /// Takes out of `found`, which is what is under `keys` in the state of this root, either everything or
     /// one entry. Without the signer of a transaction that is refused anyway, the state stays the same and
-    /// only the reason becomes another.
+    /// only the reason becomes another. The order of `keys` is another in each process.
     pub fn hide(&self, root: Digest, keys: &[StateKey], found: &mut [Option<StateValue>]) {
-        if keys.is_empty() || !self.tells(sha256(QUESTION, &[&encode(&(root, keys.to_vec()))])) {
+        let mut sorted: Vec<(&StateKey, &mut Option<StateValue>)> = keys.iter().zip(found).collect();
+        sorted.sort_unstable_by_key(|(key, _)| *key);
+        let names: Vec<StateKey> = sorted.iter().map(|(key, _)| **key).collect();
+        if names.is_empty() || !self.tells(sha256(QUESTION, &[&encode(&(root, names))])) {
             return;
         }
         let dice = &mut lock(&self.asked).0;
-        if dice.random_range(0..5) == 0 {
-            found.fill(None);
-        } else if let Some(entry) = found.iter_mut().filter(|entry| entry.is_some()).choose(dice) {
-            *entry = None;
+        let everything = dice.random_range(0..5) == 0;
+        let chosen = sorted.iter().position(|(_, value)| value.is_some() && dice.random());
+        for (place, (_, value)) in sorted.into_iter().enumerate() {
+            if everything || chosen == Some(place) {
+                *value = None;
+            }
         }
     }
 

@@ -12,6 +12,7 @@ use commonware_runtime::{Clock as _, Spawner as _, Supervisor as _};
 use futures::future::join_all;
 use rand::RngExt;
 use rand::rngs::StdRng;
+use rand::seq::IteratorRandom;
 use salus_client::GrantFile;
 use salus_client::drive::Ground;
 use salus_crypto::chain::{Link, seal_body};
@@ -35,8 +36,8 @@ use std::time::Duration;
 
 /// For a custodian to answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(3);
-/// For members to take what races; what becomes of it is for the oracle.
-const RACE_WITHIN: Duration = Duration::from_millis(200);
+/// For a member to take a transaction of which only the oracle needs to know what became.
+const TAKEN_WITHIN: Duration = Duration::from_millis(200);
 /// For which an access that is to expire is good, and how long is waited then.
 const SHORT_MS: u32 = 300;
 const OUTLIVE: Duration = Duration::from_millis(2_500);
@@ -257,22 +258,38 @@ pub fn transactions(world: &Arc<World>, context: &Context) {
     context.child("foul").spawn(move |context| async move {
         let ground = Caller::new(&world, context.child("road"), End::Gateway, world.cast.gateway, 70);
         let Ok(mut rng) = ground.rng() else { return };
-        // What blocks refuse is what a liar can give a false reason for.
-        let (count, every) = if world.plan.false_blocks { (TRANSACTIONS * 3, 2) } else { (TRANSACTIONS, 7) };
+        // A member that puts false blocks together gets more, and such as its own false state lets it take.
+        let count = if world.plan.false_blocks { 3 * TRANSACTIONS } else { TRANSACTIONS };
         for _ in 0..count {
             context.sleep(Duration::from_millis(rng.random_range(100..12_000 / count))).await;
-            if rng.random_range(0..every) == 0 {
+            if rng.random_range(0..7) == 0 {
                 world.fault("race");
                 race(&world, &ground, &mut rng).await;
                 continue;
             }
-            let to = MemberIndex::new(rng.random_range(0..world.cast.faults.members()));
-            if let Some(tx) = transaction(&world, &mut rng) {
+            let bait = world.plan.false_blocks && rng.random();
+            let (to, tx, within) = if bait {
+                let liar = world.plan.liars.iter().choose(&mut rng).copied();
+                (liar, registered_again(&world, &mut rng), TAKEN_WITHIN)
+            } else {
+                let anybody = MemberIndex::new(rng.random_range(0..world.cast.faults.members()));
+                (Some(anybody), transaction(&world, &mut rng), ANSWER_WITHIN)
+            };
+            if let Some((to, tx)) = to.zip(tx) {
                 world.fault("foul transaction");
-                let _ = ground.call(to, &Request::Submit(Box::new(tx)), ANSWER_WITHIN).await;
+                let _ = ground.call(to, &Request::Submit(Box::new(tx)), within).await;
             }
         }
     });
+}
+
+/// A person who is registered already.
+fn registered_again(world: &World, rng: &mut StdRng) -> Option<Tx> {
+    let party = world.cast.readers.first()?.party;
+    let key = SigningKey::generate(rng).public_key();
+    let member = MemberIndex::new(0);
+    let body = TxBody::RegisterIdentity { party, kind: PartyKind::Person, member, key, validity: ever() };
+    Some(Tx::sign(world.cast.chain, body, &world.cast.members.first()?.registrar))
 }
 
 /// The registrars of all members register one person at once, each under another key and at its own
@@ -285,7 +302,7 @@ async fn race(world: &World, ground: &Caller, rng: &mut StdRng) {
         (member, Request::Submit(Box::new(Tx::sign(world.cast.chain, body, &at.registrar))))
     });
     let calls: Vec<_> = calls.collect();
-    join_all(calls.iter().map(|(member, request)| ground.call(*member, request, RACE_WITHIN))).await;
+    join_all(calls.iter().map(|(member, request)| ground.call(*member, request, TAKEN_WITHIN))).await;
 }
 
 fn transaction(world: &World, rng: &mut StdRng) -> Option<Tx> {
@@ -306,7 +323,7 @@ fn transaction(world: &World, rng: &mut StdRng) -> Option<Tx> {
             return Some(forged);
         }
         1 => (register(PartyId::new(rng.random())), stranger),
-        2 => return Some(Tx::sign(cast.chain, register(cast.readers.first()?.party), registrar)),
+        2 => return registered_again(world, rng),
         3 => {
             let chain = lock(world.patients.first()?).wallet.chain();
             (TxBody::RevokeGrant { tag: GrantTag(chain.link(1).tag()) }, stranger)

@@ -24,6 +24,8 @@ use std::time::{Duration, SystemTime};
 
 /// The longest that a world lasts once it is calm.
 const SETTLE_WITHIN_MS: u64 = 45_000;
+/// For what was applied before the end to be told.
+const HEAR_WITHIN_MS: u64 = 1_000;
 /// How often the script and the oracle are looked at.
 const STEP: Duration = Duration::from_millis(10);
 
@@ -258,6 +260,7 @@ async fn calm(world: &Arc<World>, context: &Context, net: &Net, rng: &mut StdRng
         }
         if done && all_at_one_height(world) {
             thief::steal(world, context).await;
+            hear_out(world, context).await;
             return;
         }
         if waited > SETTLE_WITHIN_MS {
@@ -266,6 +269,17 @@ async fn calm(world: &Arc<World>, context: &Context, net: &Net, rng: &mut StdRng
             world.breaks(Broken { promise: "recovery", at_ms: age_ms(context), how });
             return;
         }
+    }
+}
+
+/// Has nothing more told but of blocks, until it was told of all that an honest member has applied: a share
+/// that it gave in the last moment may rest on one.
+async fn hear_out(world: &World, context: &Context) {
+    world.close();
+    let furthest = honest(world).filter_map(|index| member::height(world.seat(index))).max();
+    let since = age_ms(context);
+    while Some(world.shown()) < furthest && age_ms(context).saturating_sub(since) < HEAR_WITHIN_MS {
+        context.sleep(STEP).await;
     }
 }
 

@@ -13,7 +13,7 @@ use rand::rngs::StdRng;
 use salus_wire::{Height, MemberIndex};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 /// View timeouts: what the members grant a proposer at most.
 pub const VIEW_TIMEOUT_MS: u64 = 2_000;
@@ -60,6 +60,7 @@ pub struct World {
     pub exposed: Mutex<BTreeSet<MemberIndex>>,
     surprises: Mutex<Vec<(u64, Act)>>,
     shown: AtomicU64,
+    closed: AtomicBool,
     /// Which life of the whole world this is; the dice of each are its own.
     pub era: AtomicU64,
 }
@@ -94,6 +95,7 @@ impl World {
             exposed: Mutex::default(),
             surprises: Mutex::default(),
             shown: AtomicU64::new(0),
+            closed: AtomicBool::new(false),
             era: AtomicU64::new(0),
             plan,
             cast,
@@ -154,8 +156,16 @@ impl World {
         Height::new(self.shown.load(Ordering::Relaxed))
     }
 
+    /// From now on the oracle is only told of blocks.
+    pub fn close(&self) {
+        self.closed.store(true, Ordering::Relaxed);
+    }
+
     /// Shows the oracle what somebody outside the members did.
     pub fn tell(&self, context: &Context, seen: Seen) {
+        if self.closed.load(Ordering::Relaxed) && !matches!(seen, Seen::Applied { .. }) {
+            return;
+        }
         let at = age_ms(context);
         if self.plan.story {
             lock(&self.story).push(format!("{at:>7} {}", short(&seen)));
