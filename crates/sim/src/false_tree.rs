@@ -6,6 +6,7 @@ use crate::disk::lock;
 use crate::world::World;
 use rand::RngExt;
 use rand::rngs::StdRng;
+use rand::seq::IteratorRandom;
 use salus_crypto::digest::{Digest, Namespace, sha256};
 use salus_wire::{StateKey, StateValue, encode};
 use std::collections::BTreeSet;
@@ -28,7 +29,7 @@ impl Lies {
 
     /// The root that is named for `truth`.
     pub fn root(&self, truth: Digest) -> Digest {
-        if !self.tells(truth) {
+        if !self.tells(truth, 4) {
             return truth;
         }
         let mut bytes = *truth.as_bytes();
@@ -45,12 +46,13 @@ impl Lies {
         let mut sorted: Vec<(&StateKey, &mut Option<StateValue>)> = keys.iter().zip(found).collect();
         sorted.sort_unstable_by_key(|(key, _)| *key);
         let names: Vec<StateKey> = sorted.iter().map(|(key, _)| **key).collect();
-        if names.is_empty() || !self.tells(sha256(QUESTION, &[&encode(&(root, names))])) {
+        if names.is_empty() || !self.tells(sha256(QUESTION, &[&encode(&(root, names))]), 2) {
             return;
         }
         let dice = &mut lock(&self.asked).0;
         let everything = dice.random_range(0..5) == 0;
-        let chosen = sorted.iter().position(|(_, value)| value.is_some() && dice.random());
+        let present = sorted.iter().enumerate().filter(|(_, (_, value))| value.is_some());
+        let chosen = present.map(|(place, _)| place).choose(dice);
         for (place, (_, value)) in sorted.into_iter().enumerate() {
             if everything || chosen == Some(place) {
                 *value = None;
@@ -58,9 +60,10 @@ impl Lies {
         }
     }
 
-    fn tells(&self, about: Digest) -> bool {
+    /// Whether it lies about this, as it does about one thing in so many.
+    fn tells(&self, about: Digest, one_in: u32) -> bool {
         let mut asked = lock(&self.asked);
-        let lies = asked.1.insert(about) && asked.0.random();
+        let lies = asked.1.insert(about) && asked.0.random_range(0..one_in) == 0;
         if lies {
             self.world.fault("false state");
         }

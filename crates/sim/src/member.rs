@@ -41,6 +41,9 @@ use tokio::sync::oneshot;
 /// The longest that a store takes to write an object.
 const SLOWEST_WRITE: Duration = Duration::from_millis(4);
 
+/// After which a liar that ended by its own lies is back.
+const BACK_MS: u64 = 100;
+
 /// Slots of a new index of digests, and of queues: small ones are made quickly, and the index doubles
 /// within a world.
 const INDEX_SLOTS: u32 = 64;
@@ -137,7 +140,12 @@ pub fn start(world: &Arc<World>, context: &Context, net: &Net, member: MemberInd
         context.child("member").with_attribute("index", member.get()).with_attribute("life", number);
     let (world, net) = (Arc::clone(world), net.clone());
     let root = context.spawn(move |context| async move {
+        let timers = context.child("end");
         let ended = live(&world, context, &net, member, number).await;
+        // One that lied to itself about a block that it had to apply goes on lying in another life.
+        if lies_about_blocks(&world, member) {
+            world.surprise(age_ms(&timers) + BACK_MS, Act::Start(member));
+        }
         world.ended(member, ended);
     });
     *lock(&seat.root) = Some(root);
@@ -266,8 +274,12 @@ impl Watch for Careless {
 /// What the state tree of this life lies about, if its member puts false blocks together.
 fn lies(world: &Arc<World>, member: MemberIndex, life: u32) -> Option<Arc<Lies>> {
     let purpose = 2_000_000 + u64::from(member.get()) * 10_000 + u64::from(life);
-    let liar = world.plan.false_blocks && world.liars.contains(&member);
-    liar.then(|| Arc::new(Lies::new(Arc::clone(world), dice(world.seed, purpose))))
+    lies_about_blocks(world, member)
+        .then(|| Arc::new(Lies::new(Arc::clone(world), dice(world.seed, purpose))))
+}
+
+fn lies_about_blocks(world: &World, member: MemberIndex) -> bool {
+    world.plan.false_blocks && world.liars.contains(&member)
 }
 
 fn footprint(prefix: String) -> host::Footprint {
