@@ -7,7 +7,7 @@ use crate::error::{ClientError, Fault};
 use crate::grant::GrantFile;
 use crate::listing::{AccessList, Lister};
 use crate::patience::Patience;
-use crate::read::{ReadPlan, ReadResult, Reader};
+use crate::read::{ReadPlan, ReadResult, Reader, TAGS_AT_ONCE};
 use crate::settle::{self, Finding};
 use futures::future::{BoxFuture, Either, select};
 use futures::stream::FuturesUnordered;
@@ -24,14 +24,15 @@ use salus_wire::{Code, Height, List, StateKey, StateProof, StateValue, Tx};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// For a transaction to become final, dead leaders included.
-const SUBMIT_WITHIN: Duration = Duration::from_secs(30);
+/// For a transaction to become final, dead leaders included. A member that lost power forgot it and does not
+/// say so.
+const SUBMIT_WITHIN: Duration = Duration::from_secs(10);
+/// How often each member is asked to settle a transaction of which nothing is known yet.
+const SETTLE_ROUNDS: usize = 3;
 /// For anything else. A custodian or store slower than this counts as silent.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// For a member to settle a transaction before another is asked beside it.
 const HEDGE_AFTER: Duration = Duration::from_secs(2);
-/// Tags of a lane asked for at once.
-const TAGS_AT_ONCE: usize = 64;
 
 /// What a client stands on.
 pub trait Ground: Send + Sync {
@@ -107,7 +108,8 @@ impl Consortium {
     }
 
     /// Has a transaction ordered and returns once a proof under the consortium's certificate shows
-    /// that it took effect, whatever any member says. Asks `home` first, then the others in turn.
+    /// that it took effect, whatever any member says. Asks `home` first, then the others in turn, and all
+    /// of them again when nothing is heard.
     /// Every transaction names a key that only one may write, so asking twice cannot order it twice.
     ///
     /// # Errors
@@ -121,7 +123,7 @@ impl Consortium {
         policy: &TrustPolicy,
     ) -> Result<Committed, ClientError> {
         let mut faults: Vec<Fault> = Vec::new();
-        let mut turns = self.in_turn(home);
+        let mut turns = (0..SETTLE_ROUNDS).flat_map(|_| self.in_turn(home));
         let mut asked = FuturesUnordered::new();
         loop {
             // The next is asked when those before have answered, or are slow to.
@@ -139,7 +141,10 @@ impl Consortium {
                     return Ok(Committed { at, outcome: salus_wire::Outcome::Applied });
                 }
                 Some(Ok(_)) => return Err(ClientError::Refused { code: Code::AlreadyExists }),
-                Some(Err(fault)) => faults.push(fault),
+                Some(Err(fault)) => {
+                    faults.retain(|earlier| earlier.member != fault.member);
+                    faults.push(fault);
+                }
                 None => break,
             }
             if let Some(code) = self.agreed(&faults) {

@@ -4,7 +4,7 @@
 //!  Intending ──final──▶ Gathering shares ──t of n──▶ Gathering segments ──all──▶ Proving ──▶ Done
 //! ```
 //!
-//! It is told answers ([`Told`]) and says what to ask ([`Ask`]). It trusts nobody: shares are held
+//! While the tag is found taken, it looks for the next that is free and intends again. It is told answers ([`Told`]) and says what to ask ([`Ask`]). It trusts nobody: shares are held
 //! against their hashes, fragments against their manifest, manifests against the anchor in a state
 //! proof, readings against the device's signature. What it yields is `Verified<Sample>` (INV-6).
 //! A member that answers wrongly is named in [`ReadResult::faults`] and the read goes on without it.
@@ -18,7 +18,7 @@ use rand_core::CryptoRng;
 use salus_clinical::Sample;
 use salus_crypto::kem::KemSecretKey;
 use salus_crypto::sign::{PublicKey, SigningKey};
-use salus_proof::{TrustPolicy, Verified};
+use salus_proof::{Proven, TrustPolicy, Verified, state};
 use salus_wire::consent::{Classes, Intent, IntentTerms, Purpose, Vouching};
 use salus_wire::genesis::Faults;
 use salus_wire::ids::{AccessTag, ChainId, MemberIndex, PartyId, TimeMs, TimeSpan};
@@ -31,6 +31,8 @@ use std::collections::BTreeSet;
 
 /// Tags tried before giving up, when others took the ones before.
 const TAG_ATTEMPTS_MAX: u16 = 64;
+/// Tags of a lane asked for at once.
+pub(crate) const TAGS_AT_ONCE: usize = 64;
 
 /// What to read, and on whose behalf.
 pub struct ReadPlan {
@@ -84,9 +86,17 @@ pub struct ReadResult {
 
 enum Phase {
     Intending(Box<Pending>),
+    /// Looks for the first free tag, from this place on.
+    Looking {
+        from: u16,
+        attempts: u16,
+    },
     Keys(Box<KeyGathering>),
     Segments(Box<SegmentGathering>),
-    Proving { segments: Box<SegmentGathering>, keys: Vec<StateKey> },
+    Proving {
+        segments: Box<SegmentGathering>,
+        keys: Vec<StateKey>,
+    },
     Done(Box<Result<ReadResult, ClientError>>),
 }
 
@@ -144,7 +154,8 @@ impl Reader {
             return Vec::new();
         }
         match &self.phase {
-            Phase::Intending(_) => self.step_intending(told, rng),
+            Phase::Intending(_) => self.step_intending(told),
+            Phase::Looking { from, attempts } => self.step_looking(told, *from, *attempts, rng),
             Phase::Keys(_) => self.step_keys(told, now, rng),
             Phase::Segments(_) => self.step_segments(told, now),
             Phase::Proving { .. } => self.step_proving(told, rng),
@@ -166,30 +177,53 @@ impl Reader {
         matches!(self.phase, Phase::Done(_))
     }
 
-    fn step_intending(&mut self, told: Told, rng: &mut impl CryptoRng) -> Vec<Ask> {
+    fn step_intending(&mut self, told: Told) -> Vec<Ask> {
         match told.what {
             Ok(Answer::Committed(committed)) if committed.outcome == Outcome::Applied => {
                 self.access_final(committed)
             }
-            Ok(Answer::Committed(Committed { outcome: Outcome::Refused(code), .. })) => {
-                self.denied(code, rng)
-            }
-            Err(Silence::Refused(refusal)) => self.denied(refusal.code, rng),
+            Ok(Answer::Committed(Committed { outcome: Outcome::Refused(code), .. })) => self.denied(code),
+            Err(Silence::Refused(refusal)) => self.denied(refusal.code),
             _ => self.fail(ClientError::Unreachable),
         }
     }
 
-    fn denied(&mut self, code: Code, rng: &mut impl CryptoRng) -> Vec<Ask> {
-        if code == Code::AlreadyExists { self.retag(rng) } else { self.fail(ClientError::Refused { code }) }
+    fn denied(&mut self, code: Code) -> Vec<Ask> {
+        if code == Code::AlreadyExists { self.retag() } else { self.fail(ClientError::Refused { code }) }
     }
 
-    /// Another access took the tag: first in ledger order wins, the loser takes the next.
-    fn retag(&mut self, rng: &mut impl CryptoRng) -> Vec<Ask> {
+    /// Another access took the tag: first in ledger order wins, the loser takes the next that is free.
+    /// Each time another member is asked for a proof of which are taken and orders the access, so that
+    /// one that is silent or behind costs one wait, and not one for each tag.
+    fn retag(&mut self) -> Vec<Ask> {
         let Phase::Intending(pending) = &self.phase else { return Vec::new() };
-        let (index, attempts) = (pending.index.saturating_add(1), pending.attempts.saturating_add(1));
-        if attempts >= TAG_ATTEMPTS_MAX {
+        let (from, attempts) = (pending.index.saturating_add(1), pending.attempts.saturating_add(1));
+        if attempts >= TAG_ATTEMPTS_MAX || from > crate::grant::GRANTS_MAX {
             return self.fail(ClientError::ChainUsedUp);
         }
+        self.turn = self.turn.wrapping_add(1);
+        self.phase = Phase::Looking { from, attempts };
+        let keys = self.tags_from(from);
+        vec![self.one(self.member_in_turn(), What::Prove(keys))]
+    }
+
+    fn tags_from(&self, from: u16) -> Vec<StateKey> {
+        let tags = self.plan.grant.lane().tags().into_iter();
+        let later = tags.skip(usize::from(from).saturating_sub(1)).take(TAGS_AT_ONCE);
+        later.map(|tag| StateKey::Access(AccessTag(tag))).collect()
+    }
+
+    /// Takes the first tag that is not proven to be taken. What an old proof misses costs another turn.
+    fn step_looking(&mut self, told: Told, from: u16, attempts: u16, rng: &mut impl CryptoRng) -> Vec<Ask> {
+        let proof = match told.what {
+            Ok(Answer::Proof(proof)) => state::verify(&self.plan.policy, &proof).ok(),
+            _ => None,
+        };
+        let taken = proof.map_or(0, |state| {
+            let keys = self.tags_from(from);
+            keys.iter().take_while(|key| matches!(state.get(key), Proven::Present(_))).count()
+        });
+        let index = from.saturating_add(u16::try_from(taken).unwrap_or(u16::MAX));
         match intend(&self.plan, &self.reader, index, attempts, rng) {
             Ok(pending) => {
                 self.phase = Phase::Intending(Box::new(pending));
@@ -350,7 +384,7 @@ impl Reader {
     fn ask_settle(&mut self) -> Vec<Ask> {
         let Phase::Intending(pending) = &self.phase else { return Vec::new() };
         let what = What::Settle(Box::new(pending.tx.clone()));
-        let to = self.plan.home;
+        let to = self.member_in_turn();
         vec![self.one(to, what)]
     }
 

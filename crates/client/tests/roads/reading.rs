@@ -1,6 +1,7 @@
 //! What a read gives back when every member is honest, and what it is refused.
 
 use crate::world::{Reply, WRITER, World, heart_rate, read, span, waveform};
+use salus_client::ask::Silence;
 use salus_client::receipt::{anchor_key, receipt};
 use salus_client::{ClientError, ReadResult};
 use salus_clinical::Sample;
@@ -130,6 +131,26 @@ fn a_tag_that_is_taken_costs_the_next_one() {
             assert_whole(&result, &written.leaves);
         }
     }
+}
+
+#[test]
+fn a_home_that_settles_nothing_costs_one_wait_and_not_one_for_each_tag_taken() {
+    let (mut world, written) = World::written(4);
+    for next in 1..=20 {
+        let mut plan = world.plan(&written.file);
+        plan.next_tag = next;
+        read(&mut world, plan, honest).expect("there are tags left");
+    }
+    let plan = world.plan(&written.file);
+    let mut taken = Vec::new();
+    let result = read(&mut world, plan, |from, reply| {
+        if matches!(&reply, Err(Silence::Refused(refusal)) if refusal.code == Code::AlreadyExists) {
+            taken.push(from);
+        }
+        reply
+    });
+    assert_eq!(result.expect("there are tags left").access_index, 21);
+    assert_eq!(taken, [MemberIndex::new(0)]);
 }
 
 #[test]

@@ -8,6 +8,7 @@ use salus_client::drive::Ground;
 use salus_client::{ClientError, Consortium};
 use salus_wire::rpc::{Committed, Refusal, Request, Response, Values};
 use salus_wire::{Code, List, MemberIndex, Outcome, StateKey, StateProof, TimeMs, Tx};
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -26,16 +27,26 @@ enum Manner {
     Slow,
     /// Proves what was so before the first transaction.
     Behind,
+    /// Loses power with the first transaction it takes, and does not say so.
+    Forgets,
 }
 
 struct Members {
     world: Mutex<World>,
     before: StateProof,
     manners: Vec<Manner>,
+    /// Transactions that were lost with the power of their members.
+    forgotten: Mutex<BTreeSet<MemberIndex>>,
 }
 
 impl Members {
-    fn submit(&self, tx: &Tx, manner: Manner) -> Option<Response> {
+    fn submit(&self, tx: &Tx, to: MemberIndex, manner: Manner) -> Option<Response> {
+        let first = || self.forgotten.lock().expect("one thread").insert(to);
+        let manner = match manner {
+            Manner::Forgets if first() => Manner::Silent,
+            Manner::Forgets => Manner::Honest,
+            manner => manner,
+        };
         let mut world = self.world.lock().expect("one thread");
         let refused = |code| Some(Response::Refused(Refusal::bare(code)));
         match manner {
@@ -51,7 +62,7 @@ impl Members {
             }
             Manner::Exists => refused(Code::AlreadyExists),
             Manner::Refuses => refused(Code::BadSignature),
-            Manner::Silent | Manner::Slow | Manner::Behind => None,
+            Manner::Silent | Manner::Slow | Manner::Behind | Manner::Forgets => None,
         }
     }
 }
@@ -72,7 +83,7 @@ impl Ground for Members {
             return Box::pin(std::future::pending());
         }
         let response = match request {
-            Request::Submit(tx) => self.submit(tx, manner),
+            Request::Submit(tx) => self.submit(tx, to, manner),
             Request::Prove(_) | Request::Read(_) if manner == Manner::Silent => None,
             Request::Read(keys) => {
                 let world = self.world.lock().expect("one thread");
@@ -122,7 +133,12 @@ fn settle_and_see(manners: [Manner; 4]) -> (Result<Committed, ClientError>, bool
     let policy = world.ledger.policy.clone();
     let key = StateKey::Grant(tag);
     let before = world.ledger.prove(&[key]);
-    let members = Arc::new(Members { world: Mutex::new(world), before, manners: manners.to_vec() });
+    let members = Arc::new(Members {
+        world: Mutex::new(world),
+        before,
+        manners: manners.to_vec(),
+        forgotten: Mutex::default(),
+    });
     let consortium = Consortium::on(members.clone());
     let settled = consortium.settle(&tx, MemberIndex::new(0), &policy);
     let settled = futures::executor::block_on(settled);
@@ -152,6 +168,13 @@ fn a_member_that_says_final_is_not_believed() {
 }
 
 #[test]
+fn a_transaction_that_every_member_lost_with_its_power_is_ordered_again() {
+    let (settled, stands) = settle([Manner::Forgets; 4]);
+    assert_eq!(settled.expect("all are back").outcome, Outcome::Applied);
+    assert!(stands);
+}
+
+#[test]
 fn without_a_proof_nothing_is_final() {
     let (settled, stands) = settle([Manner::Promises, Manner::Exists, Manner::Promises, Manner::Silent]);
     assert!(matches!(settled, Err(ClientError::Unproven { .. })) && !stands);
@@ -171,7 +194,12 @@ fn others_are_asked_beside_a_member_that_is_slow() {
     let (policy, seed) = (world.ledger.policy.clone(), world.wallet.chain());
     let before = world.ledger.prove(&[]);
     let manners = vec![Manner::Slow, Manner::Slow, Manner::Honest, Manner::Honest];
-    let consortium = Consortium::on(Arc::new(Members { world: Mutex::new(world), before, manners }));
+    let consortium = Consortium::on(Arc::new(Members {
+        world: Mutex::new(world),
+        before,
+        manners,
+        forgotten: Mutex::default(),
+    }));
     let list = futures::executor::block_on(consortium.list(policy, MemberIndex::new(0), seed));
     assert_eq!(list.expect("two answer").grants.len(), 0);
 }
