@@ -28,7 +28,7 @@ pub struct Ills {
     pub full: AtomicBool,
     /// The next write or sync fails, and so does everything after it, until the member restarts.
     pub failing: AtomicBool,
-    /// How often either kept something from being written.
+    /// How often either kept something from being written in this life.
     pub hits: AtomicU64,
 }
 
@@ -66,6 +66,7 @@ impl Disks {
     pub fn crash(&self, rng: &mut StdRng) {
         lock(&self.refusals).crash(rng);
         self.ills.failing.store(false, Ordering::Relaxed);
+        self.ills.hits.store(0, Ordering::Relaxed);
     }
 
     /// Flips a bit in one fragment at rest, if there is any.

@@ -266,9 +266,9 @@ impl World {
         if self.plan.story {
             lock(&self.story).push(format!("        member {member} ended: {how:?}"));
         }
-        let ill = self.seat(member).disks.ills.failing.load(Ordering::Relaxed)
-            || self.seat(member).disks.ills.full.load(Ordering::Relaxed);
-        if !ill && !self.liars.contains(&member) && !self.plan.storage_faults {
+        // What a disk refused is heard of when it may have room again.
+        let refused = self.seat(member).disks.ills.hits.load(Ordering::Relaxed) > 0;
+        if !refused && !self.liars.contains(&member) && !self.plan.storage_faults {
             self.breaks(Broken {
                 promise: "recovery",
                 at_ms: 0,
