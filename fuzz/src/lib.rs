@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 pub mod clinical;
+pub mod consent;
 pub mod corpus;
 pub mod dice;
 pub mod link;
@@ -22,6 +23,7 @@ pub mod targets;
 pub mod wire;
 
 pub use clinical::{clinical_frame, clinical_segment};
+pub use consent::clinical_consent;
 pub use link::link_frame;
 pub use mqtt::mqtt_speaker;
 pub use proof::{proof_certificate, proof_policy, proof_receipt};

@@ -6,7 +6,8 @@ use crate::sample::{Sampler, sample};
 use crate::targets::Seed;
 use borsh::{BorshDeserialize, BorshSerialize};
 use salus_wire::limits::{
-    BLOCK_BYTES_MAX, BODY_PLAIN_BYTES, DESCRIPTOR_BYTES, LEAF_BYTES_MAX, RPC_BYTES_MAX, TX_BYTES_MAX,
+    BLOCK_BYTES_MAX, DESCRIPTOR_BYTES, GRANT_PLAIN_BYTES, INTENT_PLAIN_BYTES, LEAF_BYTES_MAX, RPC_BYTES_MAX,
+    TX_BYTES_MAX,
 };
 use salus_wire::receipt::Leaf;
 use salus_wire::release::{Deposit, EpochHeader, EpochShares, ReleaseRequest, Released};
@@ -45,8 +46,8 @@ pub const SHAPES: &[Shape] = &[
     shape::<Descriptor, DESCRIPTOR_BYTES>("descriptor"),
     shape::<Leaf, { LEAF_BYTES_MAX + 1024 }>("leaf"),
     shape::<Receipt, RPC_BYTES_MAX>("receipt"),
-    shape::<Grant, BODY_PLAIN_BYTES>("grant"),
-    shape::<Intent, BODY_PLAIN_BYTES>("intent"),
+    shape::<Grant, GRANT_PLAIN_BYTES>("grant"),
+    shape::<Intent, INTENT_PLAIN_BYTES>("intent"),
     shape::<Deposit, RPC_BYTES_MAX>("deposit"),
     shape::<EpochHeader, RPC_BYTES_MAX>("epoch_header"),
     shape::<EpochShares, RPC_BYTES_MAX>("epoch_shares"),

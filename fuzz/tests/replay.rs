@@ -59,6 +59,11 @@ fn clinical_segment() {
 }
 
 #[test]
+fn clinical_consent() {
+    check("clinical_consent");
+}
+
+#[test]
 fn link_frame() {
     check("link_frame");
 }

@@ -124,13 +124,13 @@ def state_value(r):
     if kind == 1:
         return r.take(5 * 32)
     if kind == 2:
-        return r.below(1, 2), r.number(2), r.take(32), span(r), tip(r), standing(r)
+        return r.below(1, 3), r.number(2), r.take(32), span(r), r.below(2, 128), tip(r), standing(r)
     if kind == 3:
         return r.number(2), tip(r), standing(r)
     if kind == 4:
         return {"root": r.digest(), "since": tip(r)}
     if kind == 5:
-        return r.take(64), r.blob(370), tip(r), standing(r)
+        return r.take(64), r.blob(690), tip(r), standing(r)
     return r.take(64), r.blob(370), tip(r)
 
 

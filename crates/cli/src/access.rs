@@ -5,7 +5,6 @@ use crate::grant::{grant_line, listing};
 use crate::output::{Failure, Report};
 use crate::session::Session;
 use salus_client::listing::{AccessList, ListedAccess};
-use salus_wire::consent::Purpose;
 use serde_json::{Value, json};
 
 /// Runs the command.
@@ -47,7 +46,7 @@ fn access_line(access: &ListedAccess) -> String {
         Some(intent) => format!(
             "  access {index} at height {height}: party {} for {}",
             intent.terms.requester,
-            purpose(intent.terms.purpose)
+            intent.terms.purpose.code()
         ),
         None => {
             format!("  access {index} at height {height}: sealed wrongly by the reader, nothing was released")
@@ -61,17 +60,6 @@ fn access_value(access: &ListedAccess) -> Value {
         "height": access.since.height.get(),
         "time_ms": access.since.time.get(),
         "requester": access.intent.as_ref().map(|intent| intent.terms.requester.to_string()),
-        "purpose": access.intent.as_ref().map(|intent| purpose(intent.terms.purpose)),
+        "purpose": access.intent.as_ref().map(|intent| intent.terms.purpose.code()),
     })
-}
-
-/// The HL7 v3 `PurposeOfUse` code.
-fn purpose(purpose: Purpose) -> &'static str {
-    match purpose {
-        Purpose::Treatment => "TREAT",
-        Purpose::Payment => "HPAYMT",
-        Purpose::Operations => "HOPERAT",
-        Purpose::Research => "HRESCH",
-        Purpose::PatientRequest => "PATRQT",
-    }
 }

@@ -1,10 +1,14 @@
 //! The command line: what may be asked, in words that a hospital engineer knows. Nothing acts here.
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
-use salus_wire::consent::{DataClass, Purpose};
+mod terms;
+
+use clap::{Args, Parser, Subcommand};
+use salus_wire::ObservationCode;
 use salus_wire::ids::PartyId;
 use std::net::IpAddr;
 use std::path::PathBuf;
+
+pub(crate) use terms::{ClassArg, PurposeArg, RoleArg, RoleAt, SensitivityArg, TermsArgs};
 
 /// Keep medical readings so that no single organisation can lose, read or rewrite them.
 ///
@@ -127,7 +131,7 @@ pub(crate) struct Place {
 
 #[derive(Subcommand)]
 pub(crate) enum PersonCommand {
-    /// Register a person with a member; writes the file that holds their keys.
+    /// Register a person or application with a member; writes the file that holds their keys.
     Register {
         #[command(flatten)]
         place: Place,
@@ -137,6 +141,12 @@ pub(crate) enum PersonCommand {
         /// Days for which the registration holds.
         #[arg(long, default_value_t = 365, value_parser = clap::value_parser!(u64).range(1..=3_650))]
         days: u64,
+        /// What they do at the member: grants and policies may name it.
+        #[arg(long = "role", value_enum, num_args = 1.., conflicts_with = "application")]
+        roles: Vec<RoleArg>,
+        /// Register an application instead of a person.
+        #[arg(long)]
+        application: bool,
     },
     /// End a person's registration.
     Revoke {
@@ -181,6 +191,9 @@ pub(crate) enum DeviceCommand {
         /// Days for which the assignment holds.
         #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3_650))]
         days: u64,
+        /// Keep everything that it reads under a sensitive class, which no general grant opens.
+        #[arg(long, value_enum)]
+        sensitivity: Option<SensitivityArg>,
     },
     /// Stream a recording from an enrolled device over MQTT, each frame signed.
     Stream {
@@ -246,42 +259,6 @@ pub(crate) enum DeviceCommand {
     },
 }
 
-#[derive(Clone, Copy, ValueEnum)]
-pub(crate) enum ClassArg {
-    Vitals,
-    Waveform,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-pub(crate) enum PurposeArg {
-    Treat,
-    Payment,
-    Operations,
-    Research,
-    PatientRequest,
-}
-
-impl From<ClassArg> for DataClass {
-    fn from(class: ClassArg) -> Self {
-        match class {
-            ClassArg::Vitals => Self::Vitals,
-            ClassArg::Waveform => Self::Waveform,
-        }
-    }
-}
-
-impl From<PurposeArg> for Purpose {
-    fn from(purpose: PurposeArg) -> Self {
-        match purpose {
-            PurposeArg::Treat => Self::Treatment,
-            PurposeArg::Payment => Self::Payment,
-            PurposeArg::Operations => Self::Operations,
-            PurposeArg::Research => Self::Research,
-            PurposeArg::PatientRequest => Self::PatientRequest,
-        }
-    }
-}
-
 #[derive(Subcommand)]
 pub(crate) enum GrantCommand {
     /// Permit somebody to read; writes the file that the grantee needs.
@@ -291,24 +268,64 @@ pub(crate) enum GrantCommand {
         /// The patient's wallet; it is updated.
         #[arg(long)]
         wallet: PathBuf,
-        /// The grantee's party id.
-        #[arg(long)]
-        to: PartyId,
-        /// What may be read.
-        #[arg(long = "class", value_enum, num_args = 1.., default_values = ["vitals", "waveform"])]
-        classes: Vec<ClassArg>,
-        /// For what it may be read.
-        #[arg(long = "purpose", value_enum, num_args = 1.., default_values = ["treat"])]
-        purposes: Vec<PurposeArg>,
-        /// Hours before now from which readings may be read.
-        #[arg(long, default_value_t = 24)]
-        back_hours: u64,
-        /// Hours for which the grant holds.
-        #[arg(long, default_value_t = 24, value_parser = clap::value_parser!(u64).range(1..=87_600))]
-        hours: u64,
+        #[command(flatten)]
+        terms: TermsArgs,
         /// The file to write, for the grantee.
         #[arg(long)]
         out: PathBuf,
+    },
+    /// Withdraw a grant and give a narrower one in its place, under the next number.
+    ///
+    /// The old one is withdrawn first, so that nothing wider is ever open in between.
+    Replace {
+        #[command(flatten)]
+        place: Place,
+        /// The patient's wallet; it is updated.
+        #[arg(long)]
+        wallet: PathBuf,
+        /// The number in `salus grant list` of the grant that ends.
+        #[arg(long)]
+        index: u16,
+        #[command(flatten)]
+        terms: TermsArgs,
+        /// The file to write, for the grantee.
+        #[arg(long)]
+        out: PathBuf,
+    },
+    /// Say whether a grant would permit somebody to read, and by which clause. Asks no custodian.
+    Explain {
+        #[command(flatten)]
+        place: Place,
+        /// The grant file.
+        #[arg(long)]
+        grant: PathBuf,
+        /// Who would read.
+        #[arg(long)]
+        party: PartyId,
+        /// What they would read; everything granted when left out.
+        #[arg(long = "class", value_enum, num_args = 1..)]
+        classes: Vec<ClassArg>,
+        /// Which kinds of it; every kind granted when left out.
+        #[arg(long = "code", num_args = 1..)]
+        codes: Vec<ObservationCode>,
+        /// For what purpose.
+        #[arg(long, value_enum, default_value = "treat")]
+        purpose: PurposeArg,
+    },
+    /// Write a grant as a FHIR R4 Consent (spec/consent.md), as the ledger holds it.
+    Consent {
+        #[command(flatten)]
+        place: Place,
+        /// The patient's wallet.
+        #[arg(long)]
+        wallet: PathBuf,
+        /// The grant's number in `salus grant list`.
+        #[arg(long)]
+        index: u16,
+        /// Whose consent it is, such as Patient/123; from the consent that the grant was made of when
+        /// left out.
+        #[arg(long)]
+        patient: Option<String>,
     },
     /// Withdraw a grant.
     Revoke {
@@ -344,6 +361,9 @@ pub(crate) struct ReadArgs {
     /// What to read; everything granted when left out.
     #[arg(long = "class", value_enum, num_args = 1..)]
     pub(crate) classes: Vec<ClassArg>,
+    /// Which kinds of it, such as 8867-4 or mdc:131329; every kind granted when left out.
+    #[arg(long = "code", num_args = 1..)]
+    pub(crate) codes: Vec<ObservationCode>,
     /// For what purpose.
     #[arg(long, value_enum, default_value = "treat")]
     pub(crate) purpose: PurposeArg,

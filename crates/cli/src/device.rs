@@ -29,7 +29,7 @@ use salus_link::{Credential, DeviceTls, Subject};
 use salus_wire::ids::{DeviceId, GrantTag, MemberIndex, Sequence, TimeMs};
 use salus_wire::release::ShareBytes;
 use salus_wire::tx::{Assignment, Enrolment, assignment_commitment, enrolment_commitment};
-use salus_wire::{Code, List, Tx, TxBody};
+use salus_wire::{Code, DataClass, List, Tx, TxBody};
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -73,9 +73,10 @@ pub(crate) struct Signed {
 /// Runs the command.
 pub(crate) async fn run(command: &DeviceCommand) -> Result<Report, Failure> {
     match command {
-        DeviceCommand::Enrol { place, gateway, wallet, out, days } => {
+        DeviceCommand::Enrol { place, gateway, wallet, out, days, sensitivity } => {
             let session = Session::operator(place)?;
-            let file = enlist(&session, gateway, wallet, out, *days).await?;
+            let sensitivity = sensitivity.map(DataClass::from);
+            let file = enlist_as(&session, gateway, wallet, out, *days, sensitivity).await?;
             Ok(Report::new(json!({ "file": out, "enrolment": file.enrolment.to_string() }))
                 .line(format!("enrolled; the device's keys are in `{}`", out.display()))
                 .line("the ledger holds salted commitments to the device and to whom it is assigned"))
@@ -101,13 +102,25 @@ async fn revoke(place: &Place, device: &Path) -> Result<Report, Failure> {
     Ok(Report::new(json!({ "height": height.get() })).line(format!("revoked, final at height {height}")))
 }
 
-/// Enrols a new device and assigns it to the patient of a wallet.
+/// Enrols a new device, of whose readings the kind says the class, and assigns it to the patient of a wallet.
 pub(crate) async fn enlist(
     session: &Session,
     gateway: &str,
     wallet_file: &Path,
     out: &Path,
     days: u64,
+) -> Result<DeviceFile, Failure> {
+    enlist_as(session, gateway, wallet_file, out, days, None).await
+}
+
+/// As [`enlist`], with the sensitive class of everything that it reads.
+async fn enlist_as(
+    session: &Session,
+    gateway: &str,
+    wallet_file: &Path,
+    out: &Path,
+    days: u64,
+    sensitivity: Option<DataClass>,
 ) -> Result<DeviceFile, Failure> {
     let mut rng = rng()?;
     let config = gateway_config(&session.layout, gateway)?;
@@ -124,6 +137,7 @@ pub(crate) async fn enlist(
         grants: wallet.chain().anchor(),
         writer: config.party,
         validity: validity_back(days)?,
+        sensitivity,
     };
     let assigned = assignment_commitment(&assignment);
     let file = device_file(session, &config, device, &key, commitment)?;

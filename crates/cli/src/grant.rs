@@ -1,49 +1,54 @@
 //! `salus grant`: a patient permits, withdraws and lists.
 
-use crate::args::{ClassArg, GrantCommand, Place, PurposeArg};
-use crate::files::store;
+use crate::args::{GrantCommand, Place};
+use crate::consent;
+use crate::files::{load, store};
 use crate::output::{Failure, Report};
 use crate::patient::wallet;
+use crate::read::Wanted;
 use crate::session::{Session, rng};
-use salus_client::Wallet;
+use crate::terms::{self, Wish};
 use salus_client::drive::now;
-use salus_client::grant::GrantTerms;
 use salus_client::listing::{AccessList, ListedGrant};
-use salus_wire::Code;
-use salus_wire::consent::{Classes, DataClass, Purpose, Purposes};
-use salus_wire::ids::{PartyId, TimeMs, TimeSpan};
+use salus_client::{GrantFile, Wallet};
+use salus_consent::{Ask, Named, judge};
+use salus_wire::consent::{Deny, Grant, Grantee};
+use salus_wire::ids::{PartyId, TimeSpan};
 use salus_wire::rpc::Committed;
 use salus_wire::state::Standing;
+use salus_wire::{Classes, Code, Codes, DataClass, Purpose, Purposes};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
-
-const HOUR_MS: u64 = 3_600_000;
-
-/// What a grant is to say.
-pub(crate) struct Wish<'a> {
-    pub(crate) to: PartyId,
-    pub(crate) classes: &'a [ClassArg],
-    pub(crate) purposes: &'a [PurposeArg],
-    pub(crate) back_hours: u64,
-    pub(crate) hours: u64,
-}
 
 /// Runs the command.
 pub(crate) async fn run(command: &GrantCommand) -> Result<Report, Failure> {
     match command {
-        GrantCommand::Create { place, wallet, to, classes, purposes, back_hours, hours, out } => {
-            let wish = Wish { to: *to, classes, purposes, back_hours: *back_hours, hours: *hours };
+        GrantCommand::Create { place, wallet, terms, out } => {
             let session = Session::operator(place)?;
+            let wish = Wish::of(terms, crate::patient::wallet(wallet)?.writer, now())?;
             let finished = finish_earlier(&session, wallet).await?;
             let (index, committed) = create(&session, wallet, &wish, out).await?;
-            let height = committed.at.height;
-            let value = json!({ "index": index, "height": height.get(), "file": out, "finished": finished });
-            Ok(Report::new(value)
-                .lines(finished.map(|file| {
-                    format!("a grant that was cut short is final now; its file is `{}`", file.display())
-                }))
-                .line(format!("grant {index} is final at height {height}"))
-                .line(format!("give `{}` to the grantee", out.display())))
+            Ok(created(finished, index, &committed, out))
+        }
+        GrantCommand::Replace { place, wallet, index, terms, out } => {
+            let session = Session::operator(place)?;
+            let wish = Wish::of(terms, crate::patient::wallet(wallet)?.writer, now())?;
+            let finished = finish_earlier(&session, wallet).await?;
+            let gone = revoke(&session, wallet, *index).await?.at.height;
+            let (new, committed) = create(&session, wallet, &wish, out).await?;
+            Ok(created(finished, new, &committed, out)
+                .line(format!("grant {index} is withdrawn, final at height {gone}")))
+        }
+        GrantCommand::Explain { place, grant, party, classes, codes, purpose } => {
+            let wanted = Wanted {
+                classes: terms::classes(classes)?,
+                codes: terms::codes(codes)?,
+                purpose: (*purpose).into(),
+            };
+            explain(place, grant, *party, &wanted).await
+        }
+        GrantCommand::Consent { place, wallet, index, patient } => {
+            consent::write(place, wallet, *index, patient.as_deref()).await
         }
         GrantCommand::Revoke { place, wallet, index } => {
             let session = Session::operator(place)?;
@@ -70,13 +75,15 @@ async fn finish_earlier(session: &Session, path: &Path) -> Result<Option<PathBuf
 pub(crate) async fn create(
     session: &Session,
     path: &Path,
-    wish: &Wish<'_>,
+    wish: &Wish,
     out: &Path,
 ) -> Result<(u16, Committed), Failure> {
     let mut wallet = wallet(path)?;
-    let grantee_key = session.identity_key(wish.to).await?;
-    let terms = terms(wish, grantee_key, now())?;
-    wallet.grant(session.chain(), terms, &mut rng()?)?;
+    let terms = wish.terms(session).await?;
+    let index = wallet.grant(session.chain(), terms, &mut rng()?)?.file.index;
+    if let Some(terms) = &wish.consent {
+        wallet.consents.push((index, consent::kept(terms)));
+    }
     store(path, &wallet)?;
     finish(session, path, &mut wallet, out).await
 }
@@ -128,7 +135,9 @@ pub(crate) fn grant_line(listed: &ListedGrant) -> String {
     };
     let (index, height) = (listed.index, listed.since.height);
     match &listed.grant {
-        Some(grant) => format!("grant {index} to party {} since height {height}: {standing}", grant.grantee),
+        Some(grant) => {
+            format!("grant {index} to {} since height {height}: {standing}", grantee(&grant.grantee))
+        }
         None => format!("grant {index} since height {height}: {standing}; its body does not open"),
     }
 }
@@ -136,7 +145,8 @@ pub(crate) fn grant_line(listed: &ListedGrant) -> String {
 fn grant_value(listed: &ListedGrant) -> Value {
     json!({
         "index": listed.index,
-        "grantee": listed.grant.as_ref().map(|grant| grant.grantee.to_string()),
+        "grantee": listed.grant.as_ref().map(|grant| grantee(&grant.grantee)),
+        "terms": listed.grant.as_ref().map(terms_value),
         "since_height": listed.since.height.get(),
         "withdrawn_height": match listed.standing {
             Standing::Active => None,
@@ -146,28 +156,83 @@ fn grant_value(listed: &ListedGrant) -> Value {
     })
 }
 
-fn terms(
-    wish: &Wish<'_>,
-    grantee_key: salus_crypto::sign::PublicKey,
-    now: TimeMs,
-) -> Result<GrantTerms, Failure> {
-    let usage = |what: &str| Failure::new(Code::Usage, what);
-    let from = TimeMs::new(now.get().saturating_sub(wish.back_hours.saturating_mul(HOUR_MS)));
-    let expires = now.plus_ms(wish.hours.saturating_mul(HOUR_MS));
-    let span = TimeSpan::new(from, expires).ok_or_else(|| usage("the grant would cover no time"))?;
-    let purposes: Vec<Purpose> = wish.purposes.iter().map(|purpose| Purpose::from(*purpose)).collect();
-    Ok(GrantTerms {
-        grantee: wish.to,
-        grantee_key,
-        classes: classes(wish.classes).ok_or_else(|| usage("the grant names no class"))?,
-        span,
-        purposes: Purposes::of(&purposes).ok_or_else(|| usage("the grant names no purpose"))?,
-        expires,
+/// Whom a grant names.
+fn grantee(grantee: &Grantee) -> String {
+    match grantee {
+        Grantee::Person { party, .. } => format!("party {party}"),
+        Grantee::Application { party, .. } => format!("application {party}"),
+        Grantee::Role { member, role } => format!("every {} of member {member}", role.name()),
+    }
+}
+
+/// What a grant says.
+fn terms_value(grant: &Grant) -> Value {
+    let span = |span: &TimeSpan| json!({ "from_ms": span.from().get(), "until_ms": span.until().get() });
+    json!({
+        "classes": class_names(grant.scope.classes),
+        "codes": code_names(&grant.scope.codes),
+        "measured": span(&grant.scope.span),
+        "purposes": purpose_codes(grant.purposes),
+        "valid": span(&grant.validity),
+        "denies": grant.denies.iter().map(deny_value).collect::<Vec<_>>(),
     })
 }
 
-/// The set of classes named on the command line; `None` when it is empty.
-pub(crate) fn classes(args: &[ClassArg]) -> Option<Classes> {
-    let classes: Vec<DataClass> = args.iter().map(|class| DataClass::from(*class)).collect();
-    Classes::of(&classes)
+fn deny_value(deny: &Deny) -> Value {
+    let span = |span: TimeSpan| json!({ "from_ms": span.from().get(), "until_ms": span.until().get() });
+    json!({
+        "party": deny.party.map(|party| party.to_string()),
+        "purposes": deny.purposes.map(purpose_codes),
+        "classes": deny.classes.map(class_names),
+        "codes": code_names(&deny.codes),
+        "measured": deny.span.map(span),
+    })
+}
+
+fn class_names(classes: Classes) -> Vec<&'static str> {
+    classes.iter().map(DataClass::name).collect()
+}
+
+fn purpose_codes(purposes: Purposes) -> Vec<&'static str> {
+    purposes.iter().map(Purpose::code).collect()
+}
+
+/// `None` stands for every kind.
+fn code_names(codes: &Codes) -> Option<Vec<String>> {
+    let listed = codes.listed();
+    (!listed.is_empty()).then(|| listed.iter().map(ToString::to_string).collect())
+}
+
+fn created(finished: Option<PathBuf>, index: u16, committed: &Committed, out: &Path) -> Report {
+    let height = committed.at.height;
+    Report::new(json!({ "index": index, "height": height.get(), "file": out, "finished": finished }))
+        .lines(
+            finished.map(|file| {
+                format!("a grant that was cut short is final now; its file is `{}`", file.display())
+            }),
+        )
+        .line(format!("grant {index} is final at height {height}"))
+        .line(format!("give `{}` to the grantee", out.display()))
+}
+
+/// Judges by the terms of a grant alone, as every custodian would.
+async fn explain(place: &Place, file: &Path, party: PartyId, wanted: &Wanted) -> Result<Report, Failure> {
+    let session = Session::operator(place)?;
+    let file: GrantFile = load(file)?;
+    let identity = session.identity(party).await?;
+    let scope = wanted.scope(&file.grant.scope);
+    let ask = Ask { party, identity: &identity, scope: &scope, purpose: wanted.purpose, at: now() };
+    let grounds = judge(&file.grant, &ask)
+        .map_err(|denied| Failure::new(denied.code(), format!("denied: {denied}")))?;
+    let named = match grounds.named {
+        Named::Person => "them by name".to_owned(),
+        Named::Application => "this application".to_owned(),
+        Named::Role(role) => format!("every {} of their member", role.name()),
+    };
+    let held_back = grounds.held_back.iter().map(deny_value).collect::<Vec<_>>();
+    let count = held_back.len();
+    let report = Report::new(json!({ "permitted": true, "named": named, "held_back": held_back }))
+        .line(format!("permitted: the grant names {named}, and covers the classes, kinds, times and purpose"))
+        .line("it is for custodians to see that it is not withdrawn");
+    Ok(if count == 0 { report } else { report.line(format!("{count} rules of denial hold part of it back")) })
 }

@@ -19,7 +19,7 @@ use salus_wire::genesis::{Genesis, GenesisMember};
 use salus_wire::ids::{ChainId, MemberIndex, PartyId, TimeMs, TimeSpan};
 use salus_wire::limits::{MEMBERS_MAX, NAME_BYTES_MAX};
 use salus_wire::tx::PartyKind;
-use salus_wire::{Blob, Code, List, Tx, TxBody};
+use salus_wire::{Blob, Code, List, Roles, Tx, TxBody};
 use serde::Deserialize;
 use serde_json::json;
 use std::net::{IpAddr, TcpListener};
@@ -217,8 +217,14 @@ fn make_gateway(
         TimeSpan::new(TimeMs::new(now.get().saturating_sub(60_000)), now.plus_ms(GATEWAY_VALID_MS));
     let validity = validity.ok_or(Failure::new(Code::Internal, "the clock is beyond its range"))?;
     let member = MemberIndex::new(planned.member);
-    let body =
-        TxBody::RegisterIdentity { party, kind: PartyKind::Gateway, member, key: key.public_key(), validity };
+    let body = TxBody::RegisterIdentity {
+        party,
+        kind: PartyKind::Gateway,
+        member,
+        key: key.public_key(),
+        validity,
+        roles: Roles::NONE,
+    };
     store(&home.file("registration.tx"), &Tx::sign(chain, body, &owner.registrar))?;
     write(&home.file("gateway.toml"), gateway_config(&name, party, planned).as_bytes())
 }

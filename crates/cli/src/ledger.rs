@@ -72,9 +72,10 @@ const fn kind(body: &TxBody) -> &'static str {
 /// Every value that the transaction puts on the ledger, in hexadecimal where it is bytes.
 fn fields(tx: &Tx) -> Value {
     let body = match &tx.body {
-        TxBody::RegisterIdentity { party, member, key, validity, .. } => json!({
+        TxBody::RegisterIdentity { party, member, key, validity, roles, .. } => json!({
             "party": party.to_string(), "member": member.get(), "key": hex::encode(key.as_bytes()),
             "from": validity.from().get(), "until": validity.until().get(),
+            "roles": roles.iter().map(|role| role.name()).collect::<Vec<_>>(),
         }),
         TxBody::RevokeIdentity { party } => json!({ "party": party.to_string() }),
         TxBody::EnrolDevice { enrolment, member } => {

@@ -5,6 +5,7 @@ mod access;
 mod args;
 mod bench;
 mod confines;
+mod consent;
 mod demo;
 mod device;
 mod ecg;
@@ -21,6 +22,7 @@ mod receipt;
 mod serve;
 mod session;
 mod status;
+mod terms;
 mod torture;
 
 use args::{Cli, Command};

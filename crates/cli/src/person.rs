@@ -14,7 +14,7 @@ use salus_link::{Authority, Credential, Subject};
 use salus_wire::ids::{PartyId, TimeMs, TimeSpan};
 use salus_wire::release::ShareBytes;
 use salus_wire::tx::PartyKind;
-use salus_wire::{Code, Tx, TxBody};
+use salus_wire::{Code, Role, Roles, Tx, TxBody};
 use serde_json::json;
 use std::path::Path;
 
@@ -46,21 +46,42 @@ impl PersonFile {
 /// Runs the command.
 pub(crate) async fn run(command: &PersonCommand) -> Result<Report, Failure> {
     match command {
-        PersonCommand::Register { place, out, days } => register(place, out, *days).await,
+        PersonCommand::Register { place, out, days, roles, application } => {
+            let roles: Vec<Role> = roles.iter().map(|role| Role::from(*role)).collect();
+            let kind = if *application { PartyKind::Application } else { PartyKind::Person };
+            register(place, out, *days, kind, Roles::of(&roles)).await
+        }
         PersonCommand::Revoke { place, party } => revoke(place, *party).await,
     }
 }
 
-async fn register(place: &Place, out: &Path, days: u64) -> Result<Report, Failure> {
+async fn register(
+    place: &Place,
+    out: &Path,
+    days: u64,
+    kind: PartyKind,
+    roles: Roles,
+) -> Result<Report, Failure> {
     let session = Session::operator(place)?;
-    let party = enlist(&session, out, days).await?;
+    let party = enlist_as(&session, out, days, kind, roles).await?;
     Ok(Report::new(json!({ "party": party.to_string(), "file": out }))
         .line(format!("registered party {party}"))
         .line(format!("their keys are in `{}`; whoever holds it can read as them", out.display())))
 }
 
-/// Registers a new person and writes their file, before the ledger is asked.
+/// Registers a new person without a role.
 pub(crate) async fn enlist(session: &Session, out: &Path, days: u64) -> Result<PartyId, Failure> {
+    enlist_as(session, out, days, PartyKind::Person, Roles::NONE).await
+}
+
+/// Registers a new person or application and writes their file, before the ledger is asked.
+pub(crate) async fn enlist_as(
+    session: &Session,
+    out: &Path,
+    days: u64,
+    kind: PartyKind,
+    roles: Roles,
+) -> Result<PartyId, Failure> {
     let mut rng = rng()?;
     let now = now();
     let party = party(&mut rng);
@@ -77,10 +98,11 @@ pub(crate) async fn enlist(session: &Session, out: &Path, days: u64) -> Result<P
     store(out, &file)?;
     let body = TxBody::RegisterIdentity {
         party,
-        kind: PartyKind::Person,
+        kind,
         member: session.home,
         key: key.public_key(),
         validity: validity(now, days)?,
+        roles,
     };
     session.submit(&Tx::sign(session.chain(), body, &session.registrar()?)).await?;
     Ok(party)

@@ -1,16 +1,16 @@
 //! `salus read`: record the access, gather, verify, and only then show.
 
-use crate::args::{ClassArg, PurposeArg, ReadArgs};
+use crate::args::ReadArgs;
 use crate::files::{load, write_secret};
-use crate::grant::classes;
 use crate::output::{Failure, Report};
 use crate::person::{PersonFile, person};
 use crate::session::Session;
+use crate::terms::{classes, codes};
 use salus_client::receipt::{anchor_key, receipt};
 use salus_client::{Evidence, Fault, GrantFile, ReadPlan, ReadResult};
 use salus_clinical::{Sample, Value, render};
 use salus_proof::Verified;
-use salus_wire::{Code, encode};
+use salus_wire::{Classes, Code, Codes, Purpose, Scope, encode};
 use serde_json::json;
 use std::path::Path;
 
@@ -18,7 +18,9 @@ use std::path::Path;
 pub(crate) async fn run(args: &ReadArgs) -> Result<Report, Failure> {
     let person = person(&args.person)?;
     let session = person.session(&args.place)?;
-    let result = read(&session, &person, &args.grant, &args.classes, args.purpose).await?;
+    let wanted =
+        Wanted { classes: classes(&args.classes)?, codes: codes(&args.codes)?, purpose: args.purpose.into() };
+    let result = read(&session, &person, &args.grant, &wanted).await?;
     if let Some(path) = &args.waveform {
         write_secret(path, &waveform(&result.samples))?;
     }
@@ -29,13 +31,35 @@ pub(crate) async fn run(args: &ReadArgs) -> Result<Report, Failure> {
     Ok(report(&result, args.print))
 }
 
-/// Reads everything that a grant file opens, or the named classes of it.
+/// What to read under a grant; all of it where nothing is said.
+pub(crate) struct Wanted {
+    pub(crate) classes: Option<Classes>,
+    pub(crate) codes: Option<Codes>,
+    pub(crate) purpose: Purpose,
+}
+
+impl Wanted {
+    /// Everything that the grant opens.
+    pub(crate) const fn all(purpose: Purpose) -> Self {
+        Self { classes: None, codes: None, purpose }
+    }
+
+    /// What that is under a grant.
+    pub(crate) fn scope(&self, granted: &Scope) -> Scope {
+        Scope {
+            classes: self.classes.unwrap_or(granted.classes),
+            codes: self.codes.clone().unwrap_or_else(|| granted.codes.clone()),
+            span: granted.span,
+        }
+    }
+}
+
+/// Reads what is wanted of what a grant file opens.
 pub(crate) async fn read(
     session: &Session,
     person: &PersonFile,
     grant: &Path,
-    wanted: &[ClassArg],
-    purpose: PurposeArg,
+    wanted: &Wanted,
 ) -> Result<ReadResult, Failure> {
     let grant: GrantFile = load(grant)?;
     let writer_key = session.identity_key(grant.grant.writer).await?;
@@ -49,9 +73,8 @@ pub(crate) async fn read(
         requester: person.party,
         key: person.signing_key(),
         next_tag: next_tag(session, &grant).await?,
-        classes: classes(wanted).unwrap_or(grant.grant.classes),
-        span: grant.grant.span,
-        purpose: purpose.into(),
+        scope: wanted.scope(&grant.grant.scope),
+        purpose: wanted.purpose,
         home: session.home,
         grant,
     };
@@ -64,7 +87,7 @@ pub(crate) async fn read_what_is_there(
     person: &PersonFile,
     grant: &Path,
 ) -> Result<Option<ReadResult>, Failure> {
-    match read(session, person, grant, &[], PurposeArg::Treat).await {
+    match read(session, person, grant, &Wanted::all(Purpose::Treatment)).await {
         Ok(result) => Ok(Some(result)),
         Err(failure) if failure.code == Code::NothingHeld => Ok(None),
         Err(failure) => Err(failure),
@@ -128,6 +151,7 @@ fn report(result: &ReadResult, print: bool) -> Report {
         "access_index": result.access_index,
         "epochs_missing": result.epochs_missing,
         "segments_missing": result.segments_missing,
+        "notice": result.notice,
         "faults": faults,
         "values": readings,
     }));
@@ -142,5 +166,5 @@ fn report(result: &ReadResult, print: bool) -> Report {
             "incomplete for now: {epochs} epochs lack key shares, {segments} segments lack fragments"
         ))
     };
-    report.lines(result.faults.iter().map(fault_line))
+    report.lines(result.notice.map(str::to_owned)).lines(result.faults.iter().map(fault_line))
 }

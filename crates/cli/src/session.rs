@@ -11,6 +11,7 @@ use salus_link::{Caller, ClientTls, Consortium, Credential, LinkError};
 use salus_proof::TrustPolicy;
 use salus_wire::ids::{ChainId, MemberIndex, PartyId};
 use salus_wire::rpc::Committed;
+use salus_wire::state::IdentityRecord;
 use salus_wire::{Code, StateKey, StateValue, Tx};
 use std::path::Path;
 use std::sync::Mutex;
@@ -79,9 +80,14 @@ impl Session {
     /// The registered key of a party, as a proof shows it: a grant to a key that one member made up
     /// would be a grant to that member.
     pub(crate) async fn identity_key(&self, party: PartyId) -> Result<PublicKey, Failure> {
+        Ok(self.identity(party).await?.key)
+    }
+
+    /// A party's registration, as a proof shows it.
+    pub(crate) async fn identity(&self, party: PartyId) -> Result<IdentityRecord, Failure> {
         let key = StateKey::Identity(party);
         match self.client.entry(key, self.home, &self.policy()?).await? {
-            Some(StateValue::Identity(record)) => Ok(record.key),
+            Some(StateValue::Identity(record)) => Ok(record),
             _ => Err(Failure::new(Code::NotFound, "no such party is registered")),
         }
     }

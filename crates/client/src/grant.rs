@@ -9,12 +9,12 @@ use rand_core::CryptoRng;
 use salus_crypto::chain::{CHAIN_LEN_MAX, ChainSeed, Link, open_body, seal_body};
 use salus_crypto::secret::Secret;
 use salus_crypto::sign::{PublicKey, SigningKey};
-use salus_wire::consent::{Classes, Grant, Purposes};
-use salus_wire::ids::{ChainId, GrantTag, PartyId, TimeMs, TimeSpan};
-use salus_wire::limits::{BODY_BYTES, BODY_PLAIN_BYTES};
+use salus_wire::consent::{DENIES_MAX, Deny, Grant, Grantee};
+use salus_wire::ids::{ChainId, GrantTag, PartyId, TimeSpan};
+use salus_wire::limits::GRANT_PLAIN_BYTES;
 use salus_wire::release::ShareBytes;
-use salus_wire::tx::{SealedBody, TxBody, grant_commitment};
-use salus_wire::{Blob, Tx, decode, encode};
+use salus_wire::tx::{SealedGrant, TxBody, grant_commitment};
+use salus_wire::{Blob, List, Purposes, Scope, Tx, decode, encode};
 
 /// Grants that one wallet entry can hold: the chain's length.
 pub const GRANTS_MAX: u16 = CHAIN_LEN_MAX;
@@ -31,6 +31,8 @@ pub struct Wallet {
     /// The last grant, until it is proven final. No other is made before: a tag that is never taken
     /// would make every later grant of the chain useless.
     pub pending: Option<Pending>,
+    /// Consents that grants were made of, by index, as JSON. Never sent anywhere.
+    pub consents: Vec<(u16, Vec<u8>)>,
 }
 
 /// A grant that was made and is not yet known to be final.
@@ -61,23 +63,27 @@ pub struct GrantFile {
 /// What a patient decides when granting.
 pub struct GrantTerms {
     /// Who may read.
-    pub grantee: PartyId,
-    /// Their registered key.
-    pub grantee_key: PublicKey,
+    pub grantee: Grantee,
     /// What.
-    pub classes: Classes,
-    /// Measured when.
-    pub span: TimeSpan,
+    pub scope: Scope,
     /// Why.
     pub purposes: Purposes,
-    /// Until when, in block time.
-    pub expires: TimeMs,
+    /// In which block time.
+    pub validity: TimeSpan,
+    /// What not, after all.
+    pub denies: List<Deny, DENIES_MAX>,
 }
 
 impl Wallet {
     /// A new chain with `writer`.
     pub fn generate(writer: PartyId, rng: &mut impl CryptoRng) -> Self {
-        Self { writer, seed: ShareBytes(Secret::random(rng)), one_time: Vec::new(), pending: None }
+        Self {
+            writer,
+            seed: ShareBytes(Secret::random(rng)),
+            one_time: Vec::new(),
+            pending: None,
+            consents: Vec::new(),
+        }
     }
 
     /// The chain's seed, to list it.
@@ -141,12 +147,12 @@ impl Wallet {
         one_time: PublicKey,
         rng: &mut impl CryptoRng,
     ) -> Grant {
-        let GrantTerms { grantee, grantee_key, classes, span, purposes, expires } = terms;
+        let GrantTerms { grantee, scope, purposes, validity, denies } = terms;
         let mut salt = [0; 32];
         rng.fill_bytes(&mut salt);
         let writer = self.writer;
         let lane = lane.anchor();
-        Grant { salt, writer, grantee, grantee_key, classes, span, purposes, expires, lane, one_time }
+        Grant { salt, writer, grantee, scope, purposes, validity, denies, lane, one_time }
     }
 }
 
@@ -178,19 +184,20 @@ pub fn lane_seed(chain: &ChainSeed, index: u16) -> ChainSeed {
 
 /// Opens a sealed grant; `None` when it was not sealed under this key or is not a grant.
 #[must_use]
-pub fn open_grant(body_key: &Secret<32>, body: &SealedBody) -> Option<Grant> {
+pub fn open_grant(body_key: &Secret<32>, body: &SealedGrant) -> Option<Grant> {
     let plain = open_body(body_key, body).ok()?;
-    decode(&plain, BODY_PLAIN_BYTES).ok()
+    decode(&plain, GRANT_PLAIN_BYTES).ok()
 }
 
-/// Seals an encoded grant or intent to the fixed length that the ledger carries.
-pub(crate) fn seal(
+/// Seals an encoded grant or intent, padded to `padded_len`, to the one length that the ledger takes.
+pub(crate) fn seal<const SEALED: usize>(
     key: &Secret<32>,
+    padded_len: usize,
     plain: &[u8],
     rng: &mut impl CryptoRng,
-) -> Result<SealedBody, ClientError> {
-    let sealed = seal_body(key, BODY_PLAIN_BYTES, plain, rng).map_err(|_| ClientError::BeyondGrant)?;
-    debug_assert_eq!(sealed.len(), BODY_BYTES);
+) -> Result<Blob<SEALED>, ClientError> {
+    let sealed = seal_body(key, padded_len, plain, rng).map_err(|_| ClientError::BeyondGrant)?;
+    debug_assert_eq!(sealed.len(), SEALED);
     Blob::new(sealed).map_err(|_| ClientError::BeyondGrant)
 }
 
@@ -205,7 +212,7 @@ fn commit(
     let body = TxBody::CommitGrant {
         tag: GrantTag(link.tag()),
         commitment: grant_commitment(grant),
-        body: seal(body_key, &encode(grant), rng)?,
+        body: seal(body_key, GRANT_PLAIN_BYTES, &encode(grant), rng)?,
     };
     Ok(Tx::sign(chain, body, one_time))
 }

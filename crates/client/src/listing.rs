@@ -13,7 +13,7 @@ use salus_planted::{Bug, is};
 use salus_proof::{Proven, ProvenState, TrustPolicy, state};
 use salus_wire::consent::{Grant, Intent};
 use salus_wire::ids::{AccessTag, GrantTag, MemberIndex};
-use salus_wire::limits::{BODY_PLAIN_BYTES, STATE_KEYS_MAX};
+use salus_wire::limits::{INTENT_PLAIN_BYTES, STATE_KEYS_MAX};
 use salus_wire::state::{GrantRecord, Standing, Tip};
 use salus_wire::tx::{access_commitment, grant_commitment};
 use salus_wire::{Code, StateKey, StateProof, StateValue, decode};
@@ -296,7 +296,7 @@ fn listed_access(index: u16, lane: &Walk, state: &ProvenState) -> Option<ListedA
     let Some(StateValue::Access(record)) = lane.at(index, state) else { return None };
     let key = lane.seed.link(index).body_key();
     let plain = open_body(&key, &record.body).ok();
-    let intent = plain.and_then(|plain| decode::<Intent>(&plain, BODY_PLAIN_BYTES).ok());
+    let intent = plain.and_then(|plain| decode::<Intent>(&plain, INTENT_PLAIN_BYTES).ok());
     let intent = intent.filter(|intent| access_commitment(intent) == record.commitment);
     Some(ListedAccess { index, intent, since: record.since })
 }

@@ -19,14 +19,14 @@ use salus_clinical::Sample;
 use salus_crypto::kem::KemSecretKey;
 use salus_crypto::sign::{PublicKey, SigningKey};
 use salus_proof::{Proven, TrustPolicy, Verified, state};
-use salus_wire::consent::{Classes, Intent, IntentTerms, Purpose, Vouching};
+use salus_wire::consent::{Intent, IntentTerms, Vouching};
 use salus_wire::genesis::Faults;
-use salus_wire::ids::{AccessTag, ChainId, MemberIndex, PartyId, TimeMs, TimeSpan};
-use salus_wire::limits::ACCESS_VALID_MS_MAX;
+use salus_wire::ids::{AccessTag, ChainId, MemberIndex, PartyId, TimeMs};
+use salus_wire::limits::{ACCESS_VALID_MS_MAX, INTENT_PLAIN_BYTES};
 use salus_wire::release::reader_digest;
 use salus_wire::rpc::Committed;
 use salus_wire::tx::{TxBody, access_commitment, intent_message};
-use salus_wire::{Code, Outcome, StateKey, Tx, encode};
+use salus_wire::{Code, DataClass, Outcome, Purpose, Scope, StateKey, Tx, encode};
 use std::collections::BTreeSet;
 
 /// Tags tried before giving up, when others took the ones before.
@@ -55,9 +55,7 @@ pub struct ReadPlan {
     /// The first tag of the lane that is thought free, from 1.
     pub next_tag: u16,
     /// What to read.
-    pub classes: Classes,
-    /// Measured when.
-    pub span: TimeSpan,
+    pub scope: Scope,
     /// Why.
     pub purpose: Purpose,
     /// The member asked first.
@@ -76,6 +74,8 @@ pub struct ReadResult {
     pub samples: Vec<Verified<Sample>>,
     /// Per reading, what a receipt is made of; same order.
     pub evidence: Vec<Evidence>,
+    /// What must stay with the readings wherever they go.
+    pub notice: Option<&'static str>,
     /// What members did wrong on the way.
     pub faults: Vec<Fault>,
     /// Epochs that too few custodians hold a share of; their readings are missing here.
@@ -125,8 +125,7 @@ impl Reader {
     /// Starts a read: the first thing to ask is that the access become final.
     pub fn start(plan: ReadPlan, rng: &mut impl CryptoRng) -> Result<(Self, Vec<Ask>), ClientError> {
         let grant = &plan.grant.grant;
-        let within = grant.classes.covers(plan.classes) && grant.span.covers(&plan.span);
-        if !within || !grant.purposes.contains(plan.purpose) {
+        if !grant.scope.covers(&plan.scope) || !grant.purposes.contains(plan.purpose) {
             return Err(ClientError::BeyondGrant);
         }
         let reader = KemSecretKey::generate(rng);
@@ -355,6 +354,7 @@ impl Reader {
             committed,
             samples,
             evidence,
+            notice: self.plan.scope.classes.iter().find_map(DataClass::notice),
             faults,
             epochs_missing,
             segments_missing,
@@ -429,10 +429,9 @@ fn intend(
     let terms = IntentTerms {
         salt,
         requester: plan.requester,
-        vouching: Vouching::Person,
+        vouching: Vouching::Requester,
         grant: plan.grant.tag(),
-        classes: plan.classes,
-        span: plan.span,
+        scope: plan.scope.clone(),
         purpose: plan.purpose,
         valid_ms: ACCESS_VALID_MS_MAX,
         reader: reader_digest(&reader.public_key()),
@@ -443,7 +442,7 @@ fn intend(
     let body = TxBody::RecordAccess {
         tag: AccessTag(link.tag()),
         commitment: access_commitment(&intent),
-        body: seal(&link.body_key(), &encode(&intent), rng)?,
+        body: seal(&link.body_key(), INTENT_PLAIN_BYTES, &encode(&intent), rng)?,
     };
     let tx = Tx::sign(plan.chain, body, &one_time);
     Ok(Pending { index, attempts, one_time, tx })

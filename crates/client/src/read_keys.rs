@@ -205,8 +205,7 @@ impl KeyGathering {
             grant_link: ShareBytes(copy(&plan.grant.link)),
             grant_body_key: ShareBytes(copy(&plan.grant.body_key)),
             reader: self.reader.clone(),
-            classes: plan.classes,
-            span: plan.span,
+            scope: plan.scope.clone(),
             skip,
         };
         let message = release_request_message(plan.chain, &terms);
@@ -220,7 +219,7 @@ fn checked(plan: &ReadPlan, from: MemberIndex, share: EpochShare) -> Result<Chec
     let header = &share.header;
     let grant = &plan.grant;
     let ours = header.writer == grant.grant.writer
-        && plan.classes.contains(header.class)
+        && plan.scope.meets(header.class, header.code, &header.span)
         && anchored(&grant.link(), grant.index, &header.grants);
     if !ours {
         return Err(Code::NothingHeld);

@@ -20,7 +20,7 @@ use salus_wire::ids::{FragmentIndex, Locator, MemberIndex, PartyId, SegmentIndex
 use salus_wire::manifest::{Geometry, Manifest};
 use salus_wire::receipt::Leaf;
 use salus_wire::rpc::{BatchPlace, Fetch, FetchTerms, Fetched, fetch_message};
-use salus_wire::{Code, StateKey, StateProof, namespaces};
+use salus_wire::{Code, Scope, StateKey, StateProof, namespaces};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Segments asked for at once, per epoch.
@@ -335,8 +335,9 @@ impl SegmentGathering {
                 verify_leaves::<Sample>(&anchored, &segment.leaves, rng).map_err(|_| Code::WriterFault)?;
             for (verified, evidence) in samples.into_iter().zip(segment.evidence()) {
                 let sample = verified.get();
-                let effective = sample.reading().effective();
-                if plan.span.contains(effective) {
+                let (reading, effective) = (sample.reading(), sample.reading().effective());
+                let Scope { codes, span, .. } = &plan.scope;
+                if span.contains(effective) && codes.contains(reading.kind().code()) {
                     let key = (effective, sample.device(), sample.sequence());
                     readings.entry(key).or_insert((verified, evidence));
                 }

@@ -40,9 +40,12 @@ pub(crate) fn target(body: &TxBody) -> StateKey {
 pub(crate) fn judge(tx: &Tx, entry: Proven<'_>) -> Finding {
     let Proven::Present(value) = entry else { return Finding::Open };
     match (&tx.body, value) {
-        (TxBody::RegisterIdentity { kind, member, key, validity, .. }, StateValue::Identity(found)) => {
-            let ours = (found.kind, found.member, found.key, found.validity);
-            written(ours == (*kind, *member, *key, *validity), found.since)
+        (
+            TxBody::RegisterIdentity { kind, member, key, validity, roles, .. },
+            StateValue::Identity(found),
+        ) => {
+            let ours = (found.kind, found.member, found.key, found.validity, found.roles);
+            written(ours == (*kind, *member, *key, *validity, *roles), found.since)
         }
         (
             TxBody::EnrolDevice { member, .. } | TxBody::AssignDevice { member, .. },
@@ -83,7 +86,7 @@ mod tests {
     use salus_crypto::chain::ChainTag;
     use salus_crypto::digest::Digest;
     use salus_crypto::sign::SigningKey;
-    use salus_wire::limits::BODY_BYTES;
+    use salus_wire::limits::GRANT_BODY_BYTES;
     use salus_wire::state::GrantRecord;
     use salus_wire::{Blob, ChainId, GrantTag, Height, TimeMs};
 
@@ -95,7 +98,8 @@ mod tests {
     }
 
     fn grant(key: &SigningKey, mark: u8) -> (Tx, GrantRecord) {
-        let (commitment, body) = (Digest::from_bytes([mark; 32]), Blob::new(vec![mark; BODY_BYTES]).unwrap());
+        let (commitment, body) =
+            (Digest::from_bytes([mark; 32]), Blob::new(vec![mark; GRANT_BODY_BYTES]).unwrap());
         let tx = signed(TxBody::CommitGrant { tag: TAG, commitment, body: body.clone() }, key);
         let one_time = key.public_key();
         (tx, GrantRecord { commitment, one_time, body, since: SINCE, standing: Standing::Active })

@@ -5,17 +5,8 @@
 //! looks implausible: a strange heart rate may be a true one, so it is only marked.
 
 use crate::decimal::Decimal;
-use salus_wire::DataClass;
+use salus_wire::{DataClass, ObservationCode};
 use std::cmp::Ordering;
-
-/// Who gives out the names of kinds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum System {
-    /// LOINC, `http://loinc.org`: a number, a hyphen and a check digit.
-    Loinc,
-    /// ISO/IEEE 11073-10101, `urn:iso:std:iso:11073:10101`: a bare number.
-    Mdc,
-}
 
 /// What a value of a kind looks like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +26,7 @@ pub enum Form {
 #[derive(Debug, PartialEq, Eq)]
 pub struct Kind {
     name: &'static str,
-    system: System,
+    code: ObservationCode,
     display: &'static str,
     unit: &'static str,
     class: DataClass,
@@ -44,24 +35,34 @@ pub struct Kind {
 
 /// Every kind, in order of name. `spec/frame.md` holds the same table; a test compares them.
 pub const ALL: &[Kind] = &[
-    waveform("131329", "MDC_ECG_ELEC_POTL_I", "mV"),
-    waveform("131330", "MDC_ECG_ELEC_POTL_II", "mV"),
-    waveform("131389", "MDC_ECG_ELEC_POTL_III", "mV"),
-    vital("59408-5", "Oxygen saturation in arterial blood by pulse oximetry", "%", 50, 100),
-    vital("8310-5", "Body temperature", "Cel", 25, 45),
-    vital("8462-4", "Diastolic blood pressure", "mm[Hg]", 10, 200),
-    vital("8480-6", "Systolic blood pressure", "mm[Hg]", 30, 300),
-    vital("8867-4", "Heart rate", "/min", 20, 300),
-    vital("9279-1", "Respiratory rate", "/min", 2, 100),
+    waveform("131329", 131_329, "MDC_ECG_ELEC_POTL_I"),
+    waveform("131330", 131_330, "MDC_ECG_ELEC_POTL_II"),
+    waveform("131389", 131_389, "MDC_ECG_ELEC_POTL_III"),
+    quantity("2339-0", 2_339, "Glucose in blood", "mg/dL", (10, 1_000)).of(DataClass::Glucose),
+    quantity("55283-6", 55_283, "Fetal heart rate", "/min", (40, 300)).of(DataClass::ReproductiveHealth),
+    quantity("59408-5", 59_408, "Oxygen saturation in arterial blood by pulse oximetry", "%", (50, 100)),
+    quantity("8310-5", 8_310, "Body temperature", "Cel", (25, 45)),
+    quantity("8462-4", 8_462, "Diastolic blood pressure", "mm[Hg]", (10, 200)),
+    quantity("8480-6", 8_480, "Systolic blood pressure", "mm[Hg]", (30, 300)),
+    quantity("8867-4", 8_867, "Heart rate", "/min", (20, 300)),
+    quantity("9279-1", 9_279, "Respiratory rate", "/min", (2, 100)),
 ];
 
-const fn vital(name: &'static str, display: &'static str, unit: &'static str, low: i64, high: i64) -> Kind {
+/// A vital sign, unless its class is said to be another.
+const fn quantity(
+    name: &'static str,
+    number: u32,
+    display: &'static str,
+    unit: &'static str,
+    (low, high): (i64, i64),
+) -> Kind {
     let form = Form::Quantity { low: Decimal::whole(low), high: Decimal::whole(high) };
-    Kind { name, system: System::Loinc, display, unit, class: DataClass::Vitals, form }
+    Kind { name, code: ObservationCode::Loinc(number), display, unit, class: DataClass::Vitals, form }
 }
 
-const fn waveform(name: &'static str, display: &'static str, unit: &'static str) -> Kind {
-    Kind { name, system: System::Mdc, display, unit, class: DataClass::Waveform, form: Form::Waveform }
+const fn waveform(name: &'static str, number: u32, display: &'static str) -> Kind {
+    let (class, form) = (DataClass::Waveform, Form::Waveform);
+    Kind { name, code: ObservationCode::Mdc(number), display, unit: "mV", class, form }
 }
 
 /// The kind of this name.
@@ -71,16 +72,20 @@ pub fn find(name: &str) -> Option<&'static Kind> {
 }
 
 impl Kind {
+    const fn of(self, class: DataClass) -> Self {
+        Self { class, ..self }
+    }
+
     /// Its name within its system.
     #[must_use]
     pub const fn name(&self) -> &'static str {
         self.name
     }
 
-    /// Who gives out the name.
+    /// Its code.
     #[must_use]
-    pub const fn system(&self) -> System {
-        self.system
+    pub const fn code(&self) -> ObservationCode {
+        self.code
     }
 
     /// What people call it.
@@ -95,7 +100,8 @@ impl Kind {
         self.unit
     }
 
-    /// The class of data, hence the key, under which it is kept.
+    /// The class of data, hence the key, under which it is kept, unless its device is assigned with a
+    /// sensitive one.
     #[must_use]
     pub const fn class(&self) -> DataClass {
         self.class
@@ -133,18 +139,10 @@ mod tests {
     }
 
     #[test]
-    fn loinc_check_digits_hold() {
-        // LOINC Users' Guide, appendix: Luhn over the digits before the hyphen.
-        for kind in ALL.iter().filter(|kind| kind.system == System::Loinc) {
-            let (number, check) = kind.name.split_once('-').unwrap();
-            let sum: u32 = number
-                .chars()
-                .rev()
-                .zip([2, 1].into_iter().cycle())
-                .map(|(digit, weight)| digit.to_digit(10).unwrap() * weight)
-                .map(|product| product / 10 + product % 10)
-                .sum();
-            assert_eq!(((10 - sum % 10) % 10).to_string(), check, "{}", kind.name);
+    fn names_are_those_of_the_codes() {
+        for kind in ALL {
+            let shown = kind.code.to_string();
+            assert_eq!(shown.strip_prefix("mdc:").unwrap_or(&shown), kind.name);
         }
     }
 

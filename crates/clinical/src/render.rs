@@ -4,9 +4,9 @@
 //! other argument to these functions. Refuses to write anything about the patient, whom it does not
 //! know.
 
-use crate::kind::System;
 use crate::reading::{Reading, Sample, Value, Waveform};
 use salus_proof::Verified;
+use salus_wire::ObservationCode;
 use std::fmt::Write;
 
 /// One line for a terminal: time in milliseconds since 1970, kind, value and unit.
@@ -41,9 +41,9 @@ fn reading_line(reading: &Reading) -> String {
 fn sample_json(sample: &Sample) -> String {
     let reading = sample.reading();
     let kind = reading.kind();
-    let system = match kind.system() {
-        System::Loinc => "http://loinc.org",
-        System::Mdc => "urn:iso:std:iso:11073:10101",
+    let system = match kind.code() {
+        ObservationCode::Loinc(_) => "http://loinc.org",
+        ObservationCode::Mdc(_) => "urn:iso:std:iso:11073:10101",
     };
     let value = match reading.value() {
         Value::Quantity(value) => format!("\"value\":{value}"),

@@ -4,17 +4,19 @@
 //! that does not hold is the denial.
 
 use crate::denied::Denied;
+use crate::judge::{Ask, Grounds, ensure, judge};
 use crate::opened::{Opened, find_grant};
 use crate::refusals::Refusals;
 use crate::view::FinalView;
 use salus_crypto::chain::{ChainAnchor, anchored};
 use salus_crypto::kem::KemPublicKey;
 use salus_planted::{Bug, is};
+use salus_wire::consent::IntentTerms;
 use salus_wire::limits::ACCESS_VALID_MS_MAX;
 use salus_wire::release::{EpochHeader, reader_digest};
-use salus_wire::state::{IdentityRecord, Standing, Tip};
+use salus_wire::state::{IdentityRecord, Standing, StateKey, StateValue, Tip};
 use salus_wire::tx::{PartyKind, intent_message};
-use salus_wire::{AccessTag, PartyId, Purpose, StateKey, StateValue, TimeMs, namespaces};
+use salus_wire::{AccessTag, PartyId, Purpose, TimeMs, namespaces};
 
 /// Milliseconds within which a permit must be redeemed: the decision is about now.
 pub const PERMIT_MS_MAX: u64 = 5_000;
@@ -24,6 +26,7 @@ pub const PERMIT_MS_MAX: u64 = 5_000;
 #[must_use = "a permit that is not redeemed releases nothing"]
 pub struct Permit {
     opened: Opened,
+    grounds: Grounds,
     at: Tip,
     decided: TimeMs,
 }
@@ -32,6 +35,7 @@ pub struct Permit {
 #[must_use = "nothing is released yet"]
 pub struct Redeemed {
     opened: Opened,
+    grounds: Grounds,
 }
 
 /// Decides at the head of `view`, which must hold what [`Opened::reads`] asked for and be no older
@@ -46,11 +50,11 @@ pub fn decide(opened: Opened, view: &FinalView, refusals: &Refusals, now: TimeMs
     }
     in_time(&opened, view.at())?;
     on_the_lane(&opened)?;
-    by_the_requester(&opened, view)?;
-    within_the_grant(&opened, view.at())?;
+    let identity = by_the_requester(&opened, view)?;
+    let grounds = by_the_grant(&opened, identity, view.at())?;
     within_the_intent(&opened)?;
     not_revoked(&opened, view, refusals)?;
-    Ok(Permit { opened, at: view.at(), decided: now })
+    Ok(Permit { opened, grounds, at: view.at(), decided: now })
 }
 
 /// P3: the access is used within its time.
@@ -67,8 +71,8 @@ fn on_the_lane(opened: &Opened) -> Result<(), Denied> {
     ensure(on_lane, Denied::OffLane)
 }
 
-/// A registered person signed the intent, and it is the one whom the grant names.
-fn by_the_requester(opened: &Opened, view: &FinalView) -> Result<(), Denied> {
+/// Somebody who is registered, and who may read, signed the intent.
+fn by_the_requester<'view>(opened: &Opened, view: &'view FinalView) -> Result<&'view IdentityRecord, Denied> {
     let requester = opened.terms.requester;
     let Some(StateValue::Identity(identity)) = view.get(&StateKey::Identity(requester))? else {
         return Err(Denied::RequesterUnknown);
@@ -77,36 +81,31 @@ fn by_the_requester(opened: &Opened, view: &FinalView) -> Result<(), Denied> {
     let message = intent_message(opened.chain, &opened.terms);
     let signed = identity.key.verify(namespaces::INTENT, &message, &opened.intent_signature).is_ok();
     ensure(signed || is(Bug::IntentUnsigned), Denied::IntentSignature)?;
-    if is(Bug::AnyGrantee) {
-        return Ok(());
-    }
-    ensure(opened.opened_grant.grantee == requester, Denied::OtherGrantee)?;
-    ensure(opened.opened_grant.grantee_key == identity.key, Denied::OtherGranteeKey)
+    Ok(identity)
 }
 
 fn may_act(identity: &IdentityRecord, head: Tip) -> Result<(), Denied> {
-    ensure(identity.kind == PartyKind::Person, Denied::RequesterNotPerson)?;
+    ensure(identity.kind != PartyKind::Gateway, Denied::RequesterGateway)?;
     ensure(identity.standing == Standing::Active, Denied::RequesterRevoked)?;
     ensure(identity.validity.contains(head.time), Denied::RequesterOutsideValidity)
 }
 
-/// The patient's terms cover what the reader said it would do.
-fn within_the_grant(opened: &Opened, head: Tip) -> Result<(), Denied> {
-    let (grant, intent) = (&opened.opened_grant, &opened.terms);
-    ensure(grant.classes.covers(intent.classes), Denied::ClassNotGranted)?;
-    ensure(grant.span.covers(&intent.span), Denied::SpanNotGranted)?;
-    let purposeful = grant.purposes.contains(intent.purpose) || is(Bug::PurposeIgnored);
-    ensure(purposeful, Denied::PurposeNotGranted)?;
-    ensure(head.time < grant.expires, Denied::GrantExpired)
+/// The patient's terms permit what the reader said it would do.
+fn by_the_grant(opened: &Opened, identity: &IdentityRecord, head: Tip) -> Result<Grounds, Denied> {
+    let IntentTerms { requester: party, scope, purpose, .. } = &opened.terms;
+    let ask = Ask { party: *party, identity, scope, purpose: *purpose, at: head.time };
+    judge(&opened.opened_grant, &ask)
 }
 
 /// What is asked now is what was said on the ledger, for the key that was named there.
 fn within_the_intent(opened: &Opened) -> Result<(), Denied> {
     let intent = &opened.terms;
     ensure(reader_digest(&opened.reader) == intent.reader, Denied::OtherReader)?;
-    let covered = intent.classes.covers(opened.classes) || is(Bug::ClassBeyondIntent);
+    let (said, asked) = (&intent.scope, &opened.scope);
+    let covered = said.classes.covers(asked.classes) || is(Bug::ClassBeyondIntent);
     ensure(covered, Denied::ClassBeyondIntent)?;
-    ensure(intent.span.covers(&opened.span), Denied::SpanBeyondIntent)
+    ensure(said.codes.covers(&asked.codes), Denied::CodeBeyondIntent)?;
+    ensure(said.span.covers(&asked.span), Denied::SpanBeyondIntent)
 }
 
 /// P1 and P2. Any revocation in the view denies, whether it came before the access or after.
@@ -121,13 +120,8 @@ impl Opened {
     fn covers(&self, epoch: &EpochHeader) -> bool {
         epoch.grants == self.grant.anchor
             && epoch.writer == self.opened_grant.writer
-            && self.classes.contains(epoch.class)
-            && self.span.overlaps(&epoch.span)
+            && self.scope.meets(epoch.class, epoch.code, &epoch.span)
     }
-}
-
-fn ensure(holds: bool, denied: Denied) -> Result<(), Denied> {
-    if holds { Ok(()) } else { Err(denied) }
 }
 
 impl Permit {
@@ -149,6 +143,12 @@ impl Permit {
         self.opened.terms.purpose
     }
 
+    /// Why the grant permits, and what it holds back all the same.
+    #[must_use]
+    pub fn grounds(&self) -> &Grounds {
+        &self.grounds
+    }
+
     /// The head at which it was decided.
     #[must_use]
     pub fn at(&self) -> Tip {
@@ -168,10 +168,11 @@ impl Permit {
     }
 
     /// Whether the share of this epoch may be released: it is the writer's that the grant names,
-    /// its data can be opened by this very grant chain, and it is of a class and a time asked for.
+    /// its data can be opened by this very grant chain, it is of a class, a kind and a time asked for,
+    /// and no rule of denial holds it back.
     #[must_use]
     pub fn opens(&self, epoch: &EpochHeader) -> bool {
-        self.opened.covers(epoch)
+        opens(&self.opened, &self.grounds, epoch)
     }
 
     /// Uses the permit up. Call it under the lock under which refusals are recorded (P2), and
@@ -185,7 +186,7 @@ impl Permit {
         ensure(!refused, Denied::GrantRefused)?;
         let apart = now.since_ms(self.decided).max(self.decided.since_ms(now));
         ensure(apart <= PERMIT_MS_MAX, Denied::PermitSpent)?;
-        Ok(Redeemed { opened: self.opened })
+        Ok(Redeemed { opened: self.opened, grounds: self.grounds })
     }
 }
 
@@ -205,6 +206,10 @@ impl Redeemed {
     /// Whether the share of this epoch may be released; as [`Permit::opens`].
     #[must_use]
     pub fn opens(&self, epoch: &EpochHeader) -> bool {
-        self.opened.covers(epoch)
+        opens(&self.opened, &self.grounds, epoch)
     }
+}
+
+fn opens(opened: &Opened, grounds: &Grounds, epoch: &EpochHeader) -> bool {
+    opened.covers(epoch) && grounds.leave_open(epoch.class, epoch.code, &epoch.span)
 }

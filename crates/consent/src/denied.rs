@@ -76,8 +76,8 @@ pub enum Denied {
     #[error("the requester is not registered")]
     RequesterUnknown,
     /// The requester is a gateway, and gateways do not read.
-    #[error("the requester is not a person")]
-    RequesterNotPerson,
+    #[error("the requester is a gateway")]
+    RequesterGateway,
     /// The requester's registration was revoked.
     #[error("the requester's registration is revoked")]
     RequesterRevoked,
@@ -96,12 +96,24 @@ pub enum Denied {
     /// The intent asks for a class that the grant does not cover.
     #[error("the grant does not cover a class in the intent")]
     ClassNotGranted,
+    /// The requester does not hold, at the member that the grant names, the role that it names.
+    #[error("the requester does not hold the role that the grant names")]
+    RoleNotHeld,
+    /// The intent asks for a kind of observation that the grant does not cover.
+    #[error("the grant does not cover a kind of observation in the intent")]
+    CodeNotGranted,
     /// The intent asks for a span that the grant does not cover.
     #[error("the grant does not cover the span in the intent")]
     SpanNotGranted,
     /// The grant does not allow the intent's purpose.
     #[error("the grant does not allow the purpose of the intent")]
     PurposeNotGranted,
+    /// The grant's time has not come.
+    #[error("the grant does not hold yet")]
+    GrantNotYet,
+    /// A rule of denial in the grant matches everything that the intent asks for.
+    #[error("a rule of the grant denies what the intent asks for")]
+    DeniedByRule,
     /// The grant's time is over.
     #[error("the grant has expired")]
     GrantExpired,
@@ -111,6 +123,9 @@ pub enum Denied {
     /// The request asks for a class beyond its intent.
     #[error("the request goes beyond the classes of its intent")]
     ClassBeyondIntent,
+    /// The request asks for a kind of observation beyond its intent.
+    #[error("the request goes beyond the kinds of observation in its intent")]
+    CodeBeyondIntent,
     /// The request asks for a span beyond its intent.
     #[error("the request goes beyond the span of its intent")]
     SpanBeyondIntent,
@@ -148,11 +163,15 @@ impl Denied {
             | Self::OtherReader => Code::BodyMismatch,
             Self::NoGrant => Code::NoGrant,
             Self::RequesterUnknown
-            | Self::RequesterNotPerson
+            | Self::RequesterGateway
             | Self::RequesterRevoked
             | Self::RequesterOutsideValidity => Code::RequesterInvalid,
             Self::IntentSignature => Code::BadSignature,
             Self::OtherGrantee | Self::OtherGranteeKey => Code::OtherGrantee,
+            Self::RoleNotHeld => Code::RoleNotHeld,
+            Self::CodeNotGranted | Self::CodeBeyondIntent => Code::CodeNotGranted,
+            Self::GrantNotYet => Code::GrantNotYet,
+            Self::DeniedByRule => Code::DeniedByRule,
             Self::ClassNotGranted | Self::ClassBeyondIntent => Code::ClassNotGranted,
             Self::SpanNotGranted | Self::SpanBeyondIntent => Code::SpanNotGranted,
             Self::PurposeNotGranted => Code::PurposeNotGranted,

@@ -10,9 +10,7 @@ use salus_crypto::secret::Secret;
 use salus_crypto::sign::PublicKey;
 use salus_planted::{Bug, is};
 use salus_wire::release::{ReleaseRequest, ReleaseTerms, ShareBytes, release_request_message};
-use salus_wire::{
-    AccessTag, ChainId, Classes, GrantTag, MemberIndex, StateKey, TimeMs, TimeSpan, namespaces,
-};
+use salus_wire::{AccessTag, ChainId, GrantTag, MemberIndex, Scope, StateKey, TimeMs, namespaces};
 
 /// What a custodian remembers between requests.
 pub struct Desk {
@@ -31,8 +29,7 @@ pub struct Admitted {
     pub(crate) grant_body_key: Secret<32>,
     pub(crate) one_time: PublicKey,
     pub(crate) reader: KemPublicKey,
-    pub(crate) classes: Classes,
-    pub(crate) span: TimeSpan,
+    pub(crate) scope: Scope,
     pub(crate) skip: u32,
     /// Earlier tags of the lane whose presence is not known yet.
     pub(crate) lane_before: Vec<AccessTag>,
@@ -85,8 +82,7 @@ impl Desk {
             grant_body_key: terms.grant_body_key.0,
             one_time: terms.one_time,
             reader: terms.reader,
-            classes: terms.classes,
-            span: terms.span,
+            scope: terms.scope,
             skip: terms.skip,
             lane_before: lane_before.into_iter().map(AccessTag).collect(),
             grants_before: grants_before.into_iter().map(GrantTag).collect(),

@@ -45,12 +45,15 @@ mod view;
 
 mod opened;
 
+mod judge;
+
 mod decide;
 mod refusals;
 
 pub use decide::{PERMIT_MS_MAX, Permit, Redeemed, decide};
 pub use denied::Denied;
 pub use desk::{Admitted, Desk};
+pub use judge::{Ask, Grounds, Named, judge};
 pub use opened::Opened;
 pub use refusals::Refusals;
 pub use replay::REPLAY_MAX;

@@ -12,10 +12,10 @@ use salus_crypto::secret::Secret;
 use salus_crypto::sign::Signature;
 use salus_planted::{Bug, is};
 use salus_wire::consent::{Grant, Intent, IntentTerms};
-use salus_wire::limits::BODY_PLAIN_BYTES;
+use salus_wire::limits::{GRANT_PLAIN_BYTES, INTENT_PLAIN_BYTES};
 use salus_wire::state::{AccessRecord, GrantRecord, Tip};
-use salus_wire::tx::{SealedBody, access_commitment, grant_commitment};
-use salus_wire::{AccessTag, ChainId, Classes, GrantTag, Height, StateKey, StateValue, TimeSpan, decode};
+use salus_wire::tx::{access_commitment, grant_commitment};
+use salus_wire::{AccessTag, ChainId, GrantTag, Height, Scope, StateKey, StateValue, decode};
 
 /// A request whose access and grant are final, in order on their chains, and opened.
 #[must_use = "an opened request is not decided yet"]
@@ -24,8 +24,7 @@ pub struct Opened {
     pub(crate) access: Shown,
     pub(crate) grant: Shown,
     pub(crate) reader: KemPublicKey,
-    pub(crate) classes: Classes,
-    pub(crate) span: TimeSpan,
+    pub(crate) scope: Scope,
     pub(crate) skip: u32,
     /// When the access became final.
     pub(crate) since: Tip,
@@ -58,8 +57,7 @@ impl Admitted {
             access: self.access,
             grant: self.grant,
             reader: self.reader,
-            classes: self.classes,
-            span: self.span,
+            scope: self.scope,
             skip: self.skip,
         })
     }
@@ -114,7 +112,7 @@ pub(crate) fn find_grant(view: &FinalView, tag: GrantTag) -> Result<&GrantRecord
 }
 
 fn open_intent(key: &Secret<32>, access: &AccessRecord) -> Result<Intent, Denied> {
-    let intent: Intent = open(key, &access.body).ok_or(Denied::IntentSealed)?;
+    let intent: Intent = open(key, &access.body, INTENT_PLAIN_BYTES).ok_or(Denied::IntentSealed)?;
     if access_commitment(&intent) != access.commitment {
         return Err(Denied::IntentCommitment);
     }
@@ -125,7 +123,7 @@ fn open_intent(key: &Secret<32>, access: &AccessRecord) -> Result<Intent, Denied
 }
 
 fn open_grant(key: &Secret<32>, record: &GrantRecord) -> Result<Grant, Denied> {
-    let grant: Grant = open(key, &record.body).ok_or(Denied::GrantSealed)?;
+    let grant: Grant = open(key, &record.body, GRANT_PLAIN_BYTES).ok_or(Denied::GrantSealed)?;
     if grant_commitment(&grant) != record.commitment {
         return Err(Denied::GrantCommitment);
     }
@@ -135,7 +133,7 @@ fn open_grant(key: &Secret<32>, record: &GrantRecord) -> Result<Grant, Denied> {
     Ok(grant)
 }
 
-fn open<T: BorshDeserialize>(key: &Secret<32>, body: &SealedBody) -> Option<T> {
+fn open<T: BorshDeserialize>(key: &Secret<32>, body: &[u8], bytes_max: usize) -> Option<T> {
     let plain = open_body(key, body).ok()?;
-    decode(&plain, BODY_PLAIN_BYTES).ok()
+    decode(&plain, bytes_max).ok()
 }

@@ -9,7 +9,7 @@ use salus_crypto::digest::Digest;
 use salus_crypto::kem::KemSecretKey;
 use salus_crypto::sign::SigningKey;
 use salus_wire::block::{receipts_root, transactions_root};
-use salus_wire::limits::BODY_BYTES;
+use salus_wire::limits::GRANT_BODY_BYTES;
 use salus_wire::rpc::FinalBlock;
 use salus_wire::{Blob, Genesis, GenesisMember, GrantTag, List, MemberIndex, TimeMs, Tx, TxBody};
 
@@ -53,7 +53,7 @@ pub(crate) fn enrolment(world: &World, n: u8) -> Tx {
 /// A grant, numbered, signed by its own one-time key.
 pub(crate) fn grant(world: &World, n: u8) -> (Tx, GrantTag) {
     let tag = GrantTag(ChainTag::from_digest(Digest::from_bytes([n; 32])));
-    let body = Blob::new(vec![n; BODY_BYTES]).unwrap();
+    let body = Blob::new(vec![n; GRANT_BODY_BYTES]).unwrap();
     let body = TxBody::CommitGrant { tag, commitment: Digest::from_bytes([n; 32]), body };
     (Tx::sign(world.genesis.chain(), body, &key(7, n)), tag)
 }

@@ -1,4 +1,5 @@
-//! The room of epoch keys: one for a writer, a patient, a class of data and at most an hour or so.
+//! The room of epoch keys: one for a writer, a patient, a class of data, a kind of observation and at most
+//! an hour or so.
 //!
 //! Promises that the key a gateway seals with ([`SealingEpoch`]) opens nothing, that the key a
 //! reader opens with ([`OpeningEpoch`]) comes only from t checked shares, that a bad share names its
@@ -16,8 +17,8 @@ use salus_crypto::{PublicKey, Secret, SigningKey};
 use salus_planted::{Bug, is};
 use salus_wire::release::{EpochHeader, EpochShare, ShareBytes, epoch_message};
 use salus_wire::{
-    ChainId, DataClass, EpochId, Faults, List, Locator, Manifest, MemberIndex, PartyId, SegmentIndex,
-    TimeSpan, encode, namespaces,
+    ChainId, DataClass, EpochId, Faults, List, Locator, Manifest, MemberIndex, ObservationCode, PartyId,
+    SegmentIndex, TimeSpan, encode, namespaces,
 };
 use std::collections::BTreeMap;
 
@@ -28,6 +29,8 @@ pub struct EpochTerms {
     pub writer: PartyId,
     /// The one class of data.
     pub class: DataClass,
+    /// The one kind of observation.
+    pub code: ObservationCode,
     /// Device times that may lie in it.
     pub span: TimeSpan,
     /// The one grant chain that can open it.
@@ -119,6 +122,7 @@ impl SealingEpoch {
             epoch: self.id,
             writer: self.terms.writer,
             class: self.terms.class,
+            code: self.terms.code,
             span: self.terms.span,
             grants: self.terms.grants,
             threshold: faults.key_threshold(),
@@ -240,6 +244,7 @@ impl OpeningEpoch {
             manifest: manifest.digest(),
             index,
             class: self.header.class,
+            code: self.header.code,
             span: self.header.span,
             segment: keys::segment(&self.key, &manifest.seal_random, &locator),
             descriptor: keys::descriptor(&self.key, &manifest.seal_random, &locator),

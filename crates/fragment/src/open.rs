@@ -14,7 +14,7 @@ use salus_crypto::chunked::{open_chunks, sealed_len};
 use salus_crypto::digest::{Digest, ciphertext_hash};
 use salus_crypto::{Secret, merkle, sharing};
 use salus_wire::receipt::Leaf;
-use salus_wire::{DataClass, Descriptor, List, Manifest, SegmentIndex, TimeSpan};
+use salus_wire::{DataClass, Descriptor, List, Manifest, ObservationCode, SegmentIndex, TimeSpan};
 
 /// The keys of one segment, made by [`crate::OpeningEpoch::segment_key`] alone. A gateway's
 /// [`crate::SealingEpoch`] yields none.
@@ -23,6 +23,7 @@ pub struct SegmentKey {
     pub(crate) manifest: Digest,
     pub(crate) index: SegmentIndex,
     pub(crate) class: DataClass,
+    pub(crate) code: ObservationCode,
     pub(crate) span: TimeSpan,
     pub(crate) segment: Secret<32>,
     pub(crate) descriptor: AeadKey,
@@ -68,6 +69,7 @@ pub fn open(manifest: &Manifest, quorum: Quorum, key: SegmentKey) -> Result<Open
         .ok_or(OpenError::Writer(Contradiction::Descriptor))?;
     let placed = descriptor.index == key.index
         && descriptor.class == key.class
+        && descriptor.code == key.code
         && key.span.contains(descriptor.first_time)
         && key.span.contains(descriptor.last_time);
     if !placed {

@@ -119,6 +119,7 @@ fn describe(epoch: &SealingEpoch, draft: &Draft<'_>) -> Result<Descriptor, SealE
         index: draft.index,
         stream: draft.stream,
         class: epoch.terms().class,
+        code: epoch.terms().code,
         device: draft.device,
         first_sequence: draft.sequences.0,
         last_sequence: draft.sequences.1,
@@ -157,7 +158,9 @@ mod tests {
     use rand::rngs::StdRng;
     use salus_crypto::chain::ChainSeed;
     use salus_crypto::{PublicKey, SigningKey};
-    use salus_wire::{ChainId, DataClass, Faults, FragmentIndex, MemberIndex, PartyId, TimeSpan};
+    use salus_wire::{
+        ChainId, DataClass, Faults, FragmentIndex, MemberIndex, ObservationCode, PartyId, TimeSpan,
+    };
 
     const START: TimeMs = TimeMs::new(1_000);
 
@@ -173,6 +176,7 @@ mod tests {
         let terms = EpochTerms {
             writer: PartyId::new([1; 16]),
             class: DataClass::Vitals,
+            code: ObservationCode::Loinc(8_867),
             span: TimeSpan::new(START, START.plus_ms(1_000)).unwrap(),
             grants: ChainSeed::generate(&mut rng).anchor(),
         };
@@ -238,6 +242,7 @@ mod tests {
         };
         check(&|descriptor| descriptor.index = SegmentIndex::new(1), Contradiction::Place);
         check(&|descriptor| descriptor.class = DataClass::Waveform, Contradiction::Place);
+        check(&|descriptor| descriptor.code = ObservationCode::Mdc(8_867), Contradiction::Place);
         check(&|descriptor| descriptor.first_time = TimeMs::new(999), Contradiction::Place);
         check(&|descriptor| descriptor.last_time = TimeMs::new(2_000), Contradiction::Place);
         check(&|descriptor| descriptor.plaintext_len = 899, Contradiction::Padding);

@@ -72,7 +72,9 @@ impl Desk {
             place => place?,
         };
         let stream = self.stream(device, reading.kind().name(), &place.grants);
-        let route = Route { key: place.key, grants: place.grants, class: reading.class(), stream };
+        let class = place.sensitivity.unwrap_or_else(|| reading.class());
+        let code = reading.kind().code();
+        let route = Route { key: place.key, grants: place.grants, class, code, stream };
         let kept = Blob::new(bytes.to_vec()).map_err(|_| Code::FrameTooLarge)?;
         let (signed, signature) = (frame.signed_bytes(), *frame.signature());
         let sequence = frame.sequence();

@@ -1,4 +1,5 @@
-//! Live epoch keys: one writer, one patient's grant chain, one data class, an hour at most.
+//! Live epoch keys: one writer, one patient's grant chain, one data class, one kind of observation, an hour
+//! at most.
 //!
 //! A key lives in memory only; a restart begins new epochs. It turns when its hour is over, when a
 //! grant of its chain is withdrawn or its device reassigned ([`Epochs::turn`]), and when a reading's
@@ -11,15 +12,16 @@ use salus_crypto::chain::ChainAnchor;
 use salus_crypto::kem::KemPublicKey;
 use salus_crypto::sign::PublicKey;
 use salus_fragment::{EpochTerms, SealingEpoch};
+use salus_store::queue::Route;
 use salus_wire::ids::{ChainId, MemberIndex, SegmentIndex, TimeMs, TimeSpan};
 use salus_wire::limits::{EPOCH_MS_MAX, EPOCHS_PER_ENVELOPE_MAX};
 use salus_wire::release::{Deposit, Envelope, EpochShare, EpochShares, deposit_message, envelope_info};
-use salus_wire::{DataClass, Faults, List, encode, namespaces};
+use salus_wire::{DataClass, Faults, List, ObservationCode, encode, namespaces};
 use std::collections::BTreeMap;
 
 /// Milliseconds of device time before and after an epoch's hour that still belong to it.
 const SPAN_SLACK_MS: u64 = 600_000;
-/// Live epochs of one chain and class: the present, and late data of a few earlier hours.
+/// Live epochs of one series: the present, and late data of a few earlier hours.
 const LIVE_MAX: usize = 4;
 
 /// The consortium as a gateway needs it.
@@ -44,7 +46,7 @@ pub(crate) struct Live {
 /// All live keys.
 #[derive(Default)]
 pub(crate) struct Epochs {
-    live: BTreeMap<(ChainAnchor, DataClass), Vec<Live>>,
+    live: BTreeMap<(ChainAnchor, DataClass, ObservationCode), Vec<Live>>,
     /// Shares of keys that no custodian was brought yet: per epoch, one for each custodian.
     new: Vec<Vec<EpochShare>>,
 }
@@ -52,7 +54,7 @@ pub(crate) struct Epochs {
 impl Epochs {
     /// Ends every epoch of a grant chain.
     pub(crate) fn turn(&mut self, grants: ChainAnchor) {
-        self.live.retain(|(chain, _), _| *chain != grants);
+        self.live.retain(|(chain, ..), _| *chain != grants);
     }
 
     /// The live key for a piece, new if there is none.
@@ -63,7 +65,7 @@ impl Epochs {
         now: TimeMs,
         rng: &mut impl CryptoRng,
     ) -> &mut Live {
-        let series = (piece.route.grants, piece.route.class);
+        let series = (piece.route.grants, piece.route.class, piece.route.code);
         let fits = |live: &Live| {
             let span = live.key.terms().span;
             let young = now.since_ms(live.since) < EPOCH_MS_MAX;
@@ -119,8 +121,8 @@ fn begin(setup: &Setup, piece: &Piece, now: TimeMs, rng: &mut impl CryptoRng) ->
     let from = TimeMs::new(piece.times.0.get().saturating_sub(SPAN_SLACK_MS));
     let until = piece.times.1.plus_ms(EPOCH_MS_MAX.saturating_add(SPAN_SLACK_MS));
     let span = TimeSpan::new(from, until).expect("until is later");
-    let terms =
-        EpochTerms { writer: setup.gateway, class: piece.route.class, span, grants: piece.route.grants };
+    let Route { class, code, grants, .. } = piece.route;
+    let terms = EpochTerms { writer: setup.gateway, class, code, span, grants };
     Live { key: SealingEpoch::generate(terms, rng), next: SegmentIndex::default(), since: now }
 }
 
@@ -174,10 +176,11 @@ mod tests {
         for since in [0, EPOCH_MS_MAX / 2] {
             let (grants, class) = (ChainSeed::generate(&mut rng).anchor(), DataClass::Vitals);
             let span = TimeSpan::new(TimeMs::new(1), TimeMs::new(2)).unwrap();
-            let terms = EpochTerms { writer: PartyId::new([1; 16]), class, span, grants };
+            let code = ObservationCode::Loinc(8_867);
+            let terms = EpochTerms { writer: PartyId::new([1; 16]), class, code, span, grants };
             let key = SealingEpoch::generate(terms, &mut rng);
             let live = Live { key, next: SegmentIndex::default(), since: TimeMs::new(since) };
-            epochs.live.insert((grants, class), vec![live]);
+            epochs.live.insert((grants, class, code), vec![live]);
         }
         for (now, left) in [(EPOCH_MS_MAX - 1, 2), (EPOCH_MS_MAX, 1), (2 * EPOCH_MS_MAX, 0)] {
             epochs.forget_old(TimeMs::new(now));

@@ -14,7 +14,7 @@ use salus_crypto::digest::Digest;
 use salus_crypto::sign::PublicKey;
 use salus_store::queue::DEVICES_MAX;
 use salus_wire::tx::{Assignment, Enrolment, assignment_commitment, enrolment_commitment};
-use salus_wire::{Code, DeviceId, GrantTag, List, PartyId, TimeMs, decode, encode};
+use salus_wire::{Code, DataClass, DeviceId, GrantTag, List, PartyId, TimeMs, decode, encode};
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File};
 use std::io::Write;
@@ -135,6 +135,8 @@ pub(crate) struct Registry {
 pub(crate) struct Place {
     pub(crate) key: PublicKey,
     pub(crate) grants: ChainAnchor,
+    /// The class of all its readings, where that does not follow from their kind.
+    pub(crate) sensitivity: Option<DataClass>,
 }
 
 impl Registry {
@@ -200,7 +202,8 @@ impl Registry {
         };
         // The last assignment is the one in force where two overlap.
         let assigned = enrolled.assignments.iter().rev().find(holds).ok_or(Code::DeviceUnassigned)?;
-        Ok(Place { key: enrolled.enrolment.key, grants: assigned.assignment.grants })
+        let Assignment { grants, sensitivity, .. } = assigned.assignment;
+        Ok(Place { key: enrolled.enrolment.key, grants, sensitivity })
     }
 
     /// The grant chain that a tag belongs to, if it is of a patient here.
@@ -279,6 +282,7 @@ pub(crate) mod tests {
             grants: chain(patient).anchor(),
             writer: PARTY,
             validity: TimeSpan::new(TimeMs::new(span.0), TimeMs::new(span.1)).unwrap(),
+            sensitivity: None,
         };
         let tags = chain(patient).tags().into_iter().map(GrantTag).collect();
         let grant_tags = List::new(tags).unwrap();

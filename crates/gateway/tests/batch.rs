@@ -108,10 +108,10 @@ impl Bench {
     fn row(&mut self, device: u8, patient: u8, reading: Reading) -> Row {
         let sequence = Sequence::new(self.next_row);
         let (signer, id) = (key(6, device), DeviceId::new([device; 16]));
-        let class = reading.class();
+        let (class, code) = (reading.class(), reading.kind().code());
         let stream = StreamId::new([device ^ if class == DataClass::Vitals { 0 } else { 0x80 }; 16]);
         let frame = Blob::new(frame::sign(&signer, id, sequence, reading)).expect("short");
-        let route = Route { key: signer.public_key(), grants: chain(patient), class, stream };
+        let route = Route { key: signer.public_key(), grants: chain(patient), class, code, stream };
         let number = RowNumber::new(self.next_row);
         self.next_row += 1;
         Row { number, arrival: Arrival { device: id, sequence, received: self.now, route, frame } }

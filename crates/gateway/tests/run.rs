@@ -41,8 +41,8 @@ mod tests {
     use salus_wire::tx::{Assignment, Enrolment, Held, PartyKind, enrolment_commitment};
     use salus_wire::{
         BatchNumber, Blob, Code, DeviceId, FragmentIndex, Genesis, GrantTag, Header, List, MemberIndex,
-        Outcome, PartyId, SegmentIndex, Sequence, StateKey, StateProof, StateValue, TimeMs, TimeSpan, Tx,
-        TxBody, View, decode, encode, namespaces,
+        Outcome, PartyId, Roles, SegmentIndex, Sequence, StateKey, StateProof, StateValue, TimeMs, TimeSpan,
+        Tx, TxBody, View, decode, encode, namespaces,
     };
     use std::collections::{BTreeMap, BTreeSet};
     use std::net::SocketAddr;
@@ -185,13 +185,14 @@ mod tests {
             let mut ledger = self.ledger.lock().unwrap();
             let at = self.tip();
             let (key, value) = match &tx.body {
-                TxBody::RegisterIdentity { party, kind, member, key, validity } => {
+                TxBody::RegisterIdentity { party, kind, member, key, validity, roles } => {
                     let standing = Standing::Active;
                     let record = IdentityRecord {
                         kind: *kind,
                         member: *member,
                         key: *key,
                         validity: *validity,
+                        roles: *roles,
                         since: at,
                         standing,
                     };
@@ -268,6 +269,7 @@ mod tests {
                 member: MemberIndex::new(0),
                 key: signing_key().public_key(),
                 validity: self.span(),
+                roles: Roles::NONE,
             };
             let registrar = SigningKey::from_seed(secret(20));
             std::fs::write(
@@ -309,6 +311,7 @@ mod tests {
                 grants: chain.anchor(),
                 writer: PARTY,
                 validity: self.span(),
+                sensitivity: None,
             };
             let grant_tags = List::new(chain.tags().into_iter().map(GrantTag).collect()).unwrap();
             let assignments = List::new(vec![Assigned { assignment, grant_tags }]).unwrap();

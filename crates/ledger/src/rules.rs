@@ -8,25 +8,27 @@ use crate::apply::Moment;
 use crate::read::{View, target};
 use salus_crypto::PublicKey;
 use salus_planted::{Bug, is};
-use salus_wire::limits::BODY_BYTES;
+use salus_wire::limits::{GRANT_BODY_BYTES, INTENT_BODY_BYTES};
 use salus_wire::state::{
     AccessRecord, AnchorRecord, DeviceRecord, GrantRecord, IdentityRecord, Standing, StateKey, StateValue,
 };
-use salus_wire::tx::{Held, PartyKind, SealedBody};
-use salus_wire::{Code, Faults, MemberIndex, PartyId, Tx, TxBody};
+use salus_wire::tx::{Held, PartyKind};
+use salus_wire::{Code, Faults, MemberIndex, PartyId, Roles, Tx, TxBody};
 
 /// The entry that `tx` would write, or why it may not.
 pub(crate) fn effect(view: &View<'_>, moment: &Moment, tx: &Tx) -> Result<(StateKey, StateValue), Code> {
     let key = target(&tx.body);
     let value = match &tx.body {
-        TxBody::RegisterIdentity { kind, member, key: party_key, validity, .. } => {
+        TxBody::RegisterIdentity { kind, member, key: party_key, validity, roles, .. } => {
             registrar(view, *member, &tx.signer)?;
             vacant(view, &key)?;
+            roles_of_a_person(*kind, *roles)?;
             StateValue::Identity(IdentityRecord {
                 kind: *kind,
                 member: *member,
                 key: *party_key,
                 validity: *validity,
+                roles: *roles,
                 since: moment.tip(),
                 standing: Standing::Active,
             })
@@ -46,7 +48,7 @@ pub(crate) fn effect(view: &View<'_>, moment: &Moment, tx: &Tx) -> Result<(State
             StateValue::Anchor(AnchorRecord { root: *root, since: moment.tip() })
         }
         TxBody::CommitGrant { commitment, body, .. } => {
-            full_length(body)?;
+            full_length(body, GRANT_BODY_BYTES)?;
             vacant(view, &key)?;
             StateValue::Grant(GrantRecord {
                 commitment: *commitment,
@@ -58,7 +60,7 @@ pub(crate) fn effect(view: &View<'_>, moment: &Moment, tx: &Tx) -> Result<(State
         }
         TxBody::RevokeGrant { .. } => revoke_grant(view, moment, &key, &tx.signer)?,
         TxBody::RecordAccess { commitment, body, .. } => {
-            full_length(body)?;
+            full_length(body, INTENT_BODY_BYTES)?;
             vacant(view, &key)?;
             let (commitment, one_time) = (*commitment, tx.signer);
             StateValue::Access(AccessRecord { commitment, one_time, body: body.clone(), since: moment.tip() })
@@ -149,9 +151,14 @@ fn enough_stores(held: &[Held], faults: Faults) -> Result<(), Code> {
     Ok(())
 }
 
-/// Sealed bodies all have one length, so that length says nothing (INV-3).
-fn full_length(body: &SealedBody) -> Result<(), Code> {
-    if body.len() == BODY_BYTES { Ok(()) } else { Err(Code::Malformed) }
+/// Only people have roles.
+fn roles_of_a_person(kind: PartyKind, roles: Roles) -> Result<(), Code> {
+    if kind == PartyKind::Person || roles.is_empty() { Ok(()) } else { Err(Code::Malformed) }
+}
+
+/// Sealed bodies of a kind all have one length, so that length says nothing (INV-3).
+fn full_length(body: &[u8], bytes: usize) -> Result<(), Code> {
+    if body.len() == bytes { Ok(()) } else { Err(Code::Malformed) }
 }
 
 fn vacant(view: &View<'_>, key: &StateKey) -> Result<(), Code> {

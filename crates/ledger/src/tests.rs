@@ -6,12 +6,12 @@ mod signatures;
 
 use crate::{Moment, ReadSet, apply, reads};
 use salus_crypto::{Digest, PublicKey, Secret, SigningKey};
-use salus_wire::limits::BODY_BYTES;
+use salus_wire::limits::{GRANT_BODY_BYTES, INTENT_BODY_BYTES};
 use salus_wire::state::{MemberRecord, StateKey, StateValue};
-use salus_wire::tx::{Held, PartyKind, SealedBody};
+use salus_wire::tx::{Held, PartyKind};
 use salus_wire::{
     AccessTag, BatchNumber, Blob, ChainId, Code, Faults, GrantTag, Height, List, MemberIndex, Outcome,
-    PartyId, TimeMs, TimeSpan, Tx, TxBody,
+    PartyId, Roles, TimeMs, TimeSpan, Tx, TxBody,
 };
 use std::collections::BTreeMap;
 
@@ -112,7 +112,7 @@ pub(crate) fn access_tag(n: u8) -> AccessTag {
     salus_wire::decode(&[n; 32], 32).unwrap()
 }
 
-pub(crate) fn sealed(length: usize) -> SealedBody {
+pub(crate) fn sealed<const MAX: usize>(length: usize) -> Blob<MAX> {
     Blob::new(vec![9; length]).unwrap()
 }
 
@@ -123,6 +123,7 @@ pub(crate) fn register(n: u8, kind: PartyKind, member: u16, from: u64, until: u6
         member: MemberIndex::new(member),
         key: key(n).public_key(),
         validity: TimeSpan::new(TimeMs::new(from), TimeMs::new(until)).unwrap(),
+        roles: Roles::NONE,
     }
 }
 
@@ -156,7 +157,7 @@ pub(crate) fn anchor(n: u8, batch: u64, stores: &[u16]) -> TxBody {
 }
 
 pub(crate) fn commit(n: u8) -> TxBody {
-    TxBody::CommitGrant { tag: grant_tag(n), commitment: digest(6), body: sealed(BODY_BYTES) }
+    TxBody::CommitGrant { tag: grant_tag(n), commitment: digest(6), body: sealed(GRANT_BODY_BYTES) }
 }
 
 pub(crate) fn withdraw(n: u8) -> TxBody {
@@ -164,7 +165,7 @@ pub(crate) fn withdraw(n: u8) -> TxBody {
 }
 
 pub(crate) fn access(n: u8) -> TxBody {
-    TxBody::RecordAccess { tag: access_tag(n), commitment: digest(7), body: sealed(BODY_BYTES) }
+    TxBody::RecordAccess { tag: access_tag(n), commitment: digest(7), body: sealed(INTENT_BODY_BYTES) }
 }
 
 pub(crate) fn refused(code: Code) -> Outcome {

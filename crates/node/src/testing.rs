@@ -10,20 +10,22 @@ use salus_crypto::kem::KemSecretKey;
 use salus_crypto::secret::Secret;
 use salus_crypto::sign::{PublicKey, SigningKey};
 use salus_fragment::{EpochTerms, SealingEpoch};
-use salus_wire::consent::{Classes, DataClass, Grant, Intent, IntentTerms, Purpose, Purposes, Vouching};
-use salus_wire::limits::{ACCESS_VALID_MS_MAX, BODY_PLAIN_BYTES};
+use salus_wire::consent::{Grant, Grantee, Intent, IntentTerms, Vouching};
+use salus_wire::limits::{ACCESS_VALID_MS_MAX, GRANT_PLAIN_BYTES, INTENT_PLAIN_BYTES};
 use salus_wire::release::reader_digest;
 use salus_wire::state::{AccessRecord, GrantRecord, IdentityRecord, Standing, Tip};
-use salus_wire::tx::{PartyKind, SealedBody, access_commitment, grant_commitment, intent_message};
+use salus_wire::tx::{PartyKind, access_commitment, grant_commitment, intent_message};
 use salus_wire::{
-    AccessTag, Blob, ChainId, Faults, GrantTag, Height, MemberIndex, PartyId, StateKey, StateValue, TimeMs,
-    TimeSpan, encode, namespaces,
+    AccessTag, Blob, ChainId, Classes, Codes, DataClass, Faults, GrantTag, Height, List, MemberIndex,
+    ObservationCode, PartyId, Purpose, Purposes, Roles, Scope, StateKey, StateValue, TimeMs, TimeSpan,
+    encode, namespaces,
 };
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 pub(crate) const CHAIN: ChainId = ChainId(Digest::from_bytes([9; 32]));
+const HEART_RATE: ObservationCode = ObservationCode::Loinc(8_867);
 pub(crate) const READER: PartyId = PartyId::new([3; 16]);
 pub(crate) const WRITER: PartyId = PartyId::new([4; 16]);
 pub(crate) const START: TimeMs = TimeMs::new(1_000_000);
@@ -101,7 +103,8 @@ impl World {
     pub(crate) fn identity(&self, party: PartyId, kind: PartyKind, key: PublicKey) {
         let since = Tip { height: Height::new(1), time: TimeMs::new(1) };
         let (validity, standing) = (span(1, 9_000_000), Standing::Active);
-        let record = IdentityRecord { kind, member: member(0), key, validity, since, standing };
+        let roles = Roles::NONE;
+        let record = IdentityRecord { kind, member: member(0), key, validity, roles, since, standing };
         self.put(StateKey::Identity(party), StateValue::Identity(record));
     }
 
@@ -157,28 +160,27 @@ impl World {
 
     /// An epoch of the patient's data that begins at `from`.
     pub(crate) fn epoch(&self, from: u64, rng: &mut StdRng) -> SealingEpoch {
-        let (writer, class) = (WRITER, DataClass::Vitals);
+        let (writer, class, code) = (WRITER, DataClass::Vitals, HEART_RATE);
         let (span, grants) = (span(from, from + 100), self.patient.anchor());
-        SealingEpoch::generate(EpochTerms { writer, class, span, grants }, rng)
+        SealingEpoch::generate(EpochTerms { writer, class, code, span, grants }, rng)
     }
 
     fn grant_record(&self) -> GrantRecord {
         let grant = Grant {
             salt: [1; 32],
             writer: WRITER,
-            grantee: READER,
-            grantee_key: key(3).public_key(),
-            classes: Classes::of(&[DataClass::Vitals]).unwrap(),
-            span: span(100, 90_000),
+            grantee: Grantee::Person { party: READER, key: key(3).public_key() },
+            scope: vitals(span(100, 90_000)),
             purposes: Purposes::of(&[Purpose::Treatment]).unwrap(),
-            expires: TimeMs::new(8_000_000),
+            validity: span(1, 8_000_000),
+            denies: List::empty(),
             lane: self.lane.anchor(),
             one_time: key(6).public_key(),
         };
         GrantRecord {
             commitment: grant_commitment(&grant),
             one_time: key(6).public_key(),
-            body: sealed(&self.patient.body_key(1), &encode(&grant)),
+            body: sealed(&self.patient.body_key(1), GRANT_PLAIN_BYTES, &encode(&grant)),
             since: tip_at(START.get() - 9_000),
             standing: Standing::Active,
         }
@@ -188,10 +190,9 @@ impl World {
         let terms = IntentTerms {
             salt: [2; 32],
             requester: READER,
-            vouching: Vouching::Person,
+            vouching: Vouching::Requester,
             grant: self.grant_tag(),
-            classes: Classes::of(&[DataClass::Vitals]).unwrap(),
-            span: span(200, 80_000),
+            scope: vitals(span(200, 80_000)),
             purpose: Purpose::Treatment,
             valid_ms: ACCESS_VALID_MS_MAX,
             reader: reader_digest(&self.ephemeral.public_key()),
@@ -202,7 +203,7 @@ impl World {
         AccessRecord {
             commitment: access_commitment(&intent),
             one_time: self.one_time.public_key(),
-            body: sealed(&self.lane.link(1).body_key(), &encode(&intent)),
+            body: sealed(&self.lane.link(1).body_key(), INTENT_PLAIN_BYTES, &encode(&intent)),
             since: tip_at(START.get() - 1_000),
         }
     }
@@ -212,6 +213,11 @@ fn tip_at(ms: u64) -> Tip {
     Tip { height: Height::new(ms / 1_000), time: TimeMs::new(ms) }
 }
 
-fn sealed(key: &Secret<32>, plain: &[u8]) -> SealedBody {
-    Blob::new(seal_body(key, BODY_PLAIN_BYTES, plain, &mut rng()).unwrap()).unwrap()
+/// All vital signs of a span.
+pub(crate) fn vitals(span: TimeSpan) -> Scope {
+    Scope { classes: Classes::of(&[DataClass::Vitals]).unwrap(), codes: Codes::All, span }
+}
+
+fn sealed<const SEALED: usize>(key: &Secret<32>, padded_len: usize, plain: &[u8]) -> Blob<SEALED> {
+    Blob::new(seal_body(key, padded_len, plain, &mut rng()).unwrap()).unwrap()
 }

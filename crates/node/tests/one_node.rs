@@ -12,8 +12,8 @@ use salus_store::key_file;
 use salus_wire::rpc::{Request, Response, Status};
 use salus_wire::tx::PartyKind;
 use salus_wire::{
-    Blob, Code, Genesis, GenesisMember, Height, List, MemberIndex, Outcome, PartyId, StateKey, StateValue,
-    TimeMs, TimeSpan, Tx, TxBody,
+    Blob, Code, Genesis, GenesisMember, Height, List, MemberIndex, Outcome, PartyId, Roles, StateKey,
+    StateValue, TimeMs, TimeSpan, Tx, TxBody,
 };
 use std::net::{SocketAddr, TcpListener};
 use std::num::NonZeroU32;
@@ -133,8 +133,14 @@ async fn status(caller: &Caller) -> Status {
 fn registration(member: &Member) -> Tx {
     let validity = TimeSpan::new(TimeMs::new(1), TimeMs::new(u64::MAX)).unwrap();
     let key = SigningKey::from_seed(Secret::from_bytes([6; 32])).public_key();
-    let body =
-        TxBody::RegisterIdentity { party: GATEWAY, kind: PartyKind::Gateway, member: ME, key, validity };
+    let body = TxBody::RegisterIdentity {
+        party: GATEWAY,
+        kind: PartyKind::Gateway,
+        member: ME,
+        key,
+        validity,
+        roles: Roles::NONE,
+    };
     Tx::sign(member.consortium.chain(), body, &member.registrar)
 }
 

@@ -53,6 +53,10 @@ pub enum Bug {
     ClassBeyondIntent,
     /// A custodian releases for a purpose that was not granted.
     PurposeIgnored,
+    /// A custodian releases kinds of observation that were not granted.
+    CodesIgnored,
+    /// A custodian does not see a grant's rules of denial.
+    DenyRuleIgnored,
     /// A custodian lets anybody use an access.
     OneTimeKeyIgnored,
     /// Transactions are not checked for their signatures.
@@ -125,6 +129,8 @@ impl Bug {
         Self::IntentUnsigned,
         Self::ClassBeyondIntent,
         Self::PurposeIgnored,
+        Self::CodesIgnored,
+        Self::DenyRuleIgnored,
         Self::OneTimeKeyIgnored,
         Self::SignaturesUnchecked,
         Self::FewerReceipts,
@@ -177,6 +183,8 @@ impl Bug {
             Self::IntentUnsigned => "a custodian does not check who signed an intent",
             Self::ClassBeyondIntent => "a custodian releases more classes than the intent names",
             Self::PurposeIgnored => "a custodian releases for a purpose that was not granted",
+            Self::CodesIgnored => "a custodian releases kinds of observation that were not granted",
+            Self::DenyRuleIgnored => "a custodian does not see a grant's rules of denial",
             Self::OneTimeKeyIgnored => "a custodian lets anybody use an access",
             Self::SignaturesUnchecked => "transactions are not checked for their signatures",
             Self::FewerReceipts => "an anchor needs one receipt too few",

@@ -4,7 +4,7 @@
 use crate::clock::world_ms;
 use crate::disk::lock;
 use crate::oracle::{Broken, Seen};
-use crate::people::{GRANT_FILE_BYTES_MAX, Held, consortium, ever, settled, vitals};
+use crate::people::{DENIED, GRANT_FILE_BYTES_MAX, Held, consortium, ever, heart_rates, settled};
 use crate::road::Caller;
 use crate::world::{End, World};
 use commonware_runtime::deterministic::Context;
@@ -20,15 +20,15 @@ use salus_crypto::digest::Digest;
 use salus_crypto::kem::KemSecretKey;
 use salus_crypto::secret::Secret;
 use salus_crypto::sign::SigningKey;
-use salus_wire::consent::{Classes, DataClass, Intent, IntentTerms, Purpose, Vouching};
-use salus_wire::limits::{ACCESS_VALID_MS_MAX, BODY_PLAIN_BYTES, REQUEST_SKEW_MS_MAX};
+use salus_wire::consent::{Intent, IntentTerms, Vouching};
+use salus_wire::limits::{ACCESS_VALID_MS_MAX, INTENT_PLAIN_BYTES, REQUEST_SKEW_MS_MAX};
 use salus_wire::release::{ReleaseRequest, ReleaseTerms, ShareBytes, reader_digest, release_request_message};
 use salus_wire::rpc::{Request, Response};
 use salus_wire::state::Tip;
 use salus_wire::tx::{Held as Receipt, PartyKind, access_commitment, intent_message};
 use salus_wire::{
-    AccessTag, BatchNumber, Blob, GrantTag, List, MemberIndex, PartyId, TimeMs, Tx, TxBody, decode, encode,
-    namespaces,
+    AccessTag, BatchNumber, Blob, Classes, Codes, GrantTag, List, MemberIndex, PartyId, Purpose, Roles,
+    Scope, TimeMs, Tx, TxBody, decode, encode, namespaces,
 };
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -58,11 +58,13 @@ enum Defect {
     OtherGrantee,
     ForgedIntent,
     MoreClasses,
+    MoreKinds,
     OtherPurpose,
+    DeniedPurpose,
     OtherOneTime,
 }
 
-const DEFECTS: [Defect; 12] = [
+const DEFECTS: [Defect; 14] = [
     Defect::None,
     Defect::Replayed,
     Defect::Old,
@@ -73,7 +75,9 @@ const DEFECTS: [Defect; 12] = [
     Defect::OtherGrantee,
     Defect::ForgedIntent,
     Defect::MoreClasses,
+    Defect::MoreKinds,
     Defect::OtherPurpose,
+    Defect::DeniedPurpose,
     Defect::OtherOneTime,
 ];
 
@@ -138,11 +142,10 @@ impl Attempt {
         let terms = IntentTerms {
             salt: rng.random(),
             requester: who.party,
-            vouching: Vouching::Person,
+            vouching: Vouching::Requester,
             grant: held.tag,
-            classes: vitals(),
-            span: ever(),
-            purpose: if self.defect == Defect::OtherPurpose { Purpose::Research } else { Purpose::Treatment },
+            scope: self.intended(),
+            purpose: self.purpose(),
             valid_ms: if self.defect == Defect::Expired { SHORT_MS } else { ACCESS_VALID_MS_MAX },
             reader: reader_digest(&self.reader.public_key()),
             one_time: self.one_time.public_key(),
@@ -150,7 +153,7 @@ impl Attempt {
         let key = if self.defect == Defect::ForgedIntent { &self.one_time } else { &who.key };
         let signature = key.sign(namespaces::INTENT, &intent_message(world.cast.chain, &terms));
         let intent = Intent { terms, signature };
-        let body = seal_body(&self.link.body_key(), BODY_PLAIN_BYTES, &encode(&intent), rng).ok()?;
+        let body = seal_body(&self.link.body_key(), INTENT_PLAIN_BYTES, &encode(&intent), rng).ok()?;
         let body = TxBody::RecordAccess {
             tag: AccessTag(self.link.tag()),
             commitment: access_commitment(&intent),
@@ -159,11 +162,34 @@ impl Attempt {
         Some(Tx::sign(world.cast.chain, body, &self.one_time))
     }
 
+    fn purpose(&self) -> Purpose {
+        match self.defect {
+            Defect::OtherPurpose => Purpose::Research,
+            Defect::DeniedPurpose => DENIED,
+            _ => Purpose::Treatment,
+        }
+    }
+
+    /// What the access says.
+    fn intended(&self) -> Scope {
+        match self.defect {
+            Defect::MoreKinds => Scope { codes: Codes::All, ..heart_rates() },
+            _ => heart_rates(),
+        }
+    }
+
+    /// What the request says.
+    fn asked(&self) -> Scope {
+        match self.defect {
+            Defect::MoreClasses => Scope { classes: Classes::ORDINARY, ..heart_rates() },
+            _ => self.intended(),
+        }
+    }
+
     fn request(&self, world: &World, to: MemberIndex, now: TimeMs, rng: &mut StdRng) -> ReleaseRequest {
         let members = world.cast.faults.members();
         let other = SigningKey::generate(rng);
         let key = if self.defect == Defect::OtherOneTime { &other } else { &self.one_time };
-        let all = Classes::of(DataClass::ALL).expect("two");
         let next = MemberIndex::new((to.get() + 1) % members);
         let old = TimeMs::new(now.get() - REQUEST_SKEW_MS_MAX - 10_000);
         let copy = |secret: &ShareBytes| ShareBytes(Secret::from_bytes(*secret.0.danger_expose()));
@@ -178,8 +204,7 @@ impl Attempt {
             grant_link: copy(&self.file.link),
             grant_body_key: copy(&self.file.body_key),
             reader: self.reader.public_key(),
-            classes: if self.defect == Defect::MoreClasses { all } else { vitals() },
-            span: ever(),
+            scope: self.asked(),
             skip: 0,
         };
         let message = release_request_message(world.cast.chain, &terms);
@@ -288,7 +313,14 @@ fn registered_again(world: &World, rng: &mut StdRng) -> Option<Tx> {
     let party = world.cast.readers.first()?.party;
     let key = SigningKey::generate(rng).public_key();
     let member = MemberIndex::new(0);
-    let body = TxBody::RegisterIdentity { party, kind: PartyKind::Person, member, key, validity: ever() };
+    let body = TxBody::RegisterIdentity {
+        party,
+        kind: PartyKind::Person,
+        member,
+        key,
+        validity: ever(),
+        roles: Roles::NONE,
+    };
     Some(Tx::sign(world.cast.chain, body, &world.cast.members.first()?.registrar))
 }
 
@@ -298,7 +330,14 @@ async fn race(world: &World, ground: &Caller, rng: &mut StdRng) {
     let party = PartyId::new(rng.random());
     let calls = world.cast.indices().zip(&world.cast.members).map(|(member, at)| {
         let key = SigningKey::generate(rng).public_key();
-        let body = TxBody::RegisterIdentity { party, kind: PartyKind::Person, member, key, validity: ever() };
+        let body = TxBody::RegisterIdentity {
+            party,
+            kind: PartyKind::Person,
+            member,
+            key,
+            validity: ever(),
+            roles: Roles::NONE,
+        };
         (member, Request::Submit(Box::new(Tx::sign(world.cast.chain, body, &at.registrar))))
     });
     let calls: Vec<_> = calls.collect();
@@ -315,6 +354,7 @@ fn transaction(world: &World, rng: &mut StdRng) -> Option<Tx> {
         member: MemberIndex::new(0),
         key: stranger.public_key(),
         validity: ever(),
+        roles: Roles::NONE,
     };
     let (body, key) = match rng.random_range(0..6) {
         0 => {

@@ -14,8 +14,8 @@ use salus_proof::TrustPolicy;
 use salus_store::queue::Route;
 use salus_wire::tx::PartyKind;
 use salus_wire::{
-    Blob, ChainId, DataClass, DeviceId, Faults, Genesis, GenesisMember, List, MemberIndex, PartyId, Sequence,
-    StreamId, TimeMs, TimeSpan, Tx, TxBody,
+    Blob, ChainId, DataClass, DeviceId, Faults, Genesis, GenesisMember, List, MemberIndex, ObservationCode,
+    PartyId, Role, Roles, Sequence, StreamId, TimeMs, TimeSpan, Tx, TxBody,
 };
 use std::sync::Arc;
 
@@ -167,18 +167,25 @@ impl Cast {
         (0..self.faults.members()).map(MemberIndex::new)
     }
 
+    /// Each reader's role, another for each.
+    pub fn roles(&self) -> impl Iterator<Item = Role> + use<> {
+        Role::ALL.iter().copied().cycle().take(self.readers.len())
+    }
+
     /// What registers the gateway and the readers.
     #[must_use]
     pub fn registrations(&self) -> Vec<Tx> {
         let gateway = (self.gateway, PartyKind::Gateway, self.writer_key());
         let people =
             self.readers.iter().map(|reader| (reader.party, PartyKind::Person, reader.key.public_key()));
+        let roles = std::iter::once(Roles::NONE).chain(self.roles().map(|role| Roles::of(&[role])));
         let validity = TimeSpan::new(TimeMs::new(1), START.plus_ms(1 << 40)).expect("not empty");
         std::iter::once(gateway)
             .chain(people)
-            .filter_map(|(party, kind, key)| {
+            .zip(roles)
+            .filter_map(|((party, kind, key), roles)| {
                 let member = MemberIndex::new(0);
-                let body = TxBody::RegisterIdentity { party, kind, member, key, validity };
+                let body = TxBody::RegisterIdentity { party, kind, member, key, validity, roles };
                 Some(Tx::sign(self.chain, body, &self.members.first()?.registrar))
             })
             .collect()
@@ -209,6 +216,7 @@ impl Patient {
             key: self.device_key.public_key(),
             grants: self.grants,
             class: DataClass::Vitals,
+            code: ObservationCode::Loinc(8_867),
             stream: StreamId::new(stream),
         }
     }

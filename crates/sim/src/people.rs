@@ -15,9 +15,12 @@ use salus_client::grant::GrantTerms;
 use salus_client::{Consortium, GrantFile, ReadPlan, ReadResult};
 use salus_crypto::sign::SigningKey;
 use salus_store::queue::Arrival;
-use salus_wire::consent::{Classes, DataClass, Purpose, Purposes};
+use salus_wire::consent::{Deny, Grantee};
 use salus_wire::state::Tip;
-use salus_wire::{Blob, Code, GrantTag, MemberIndex, Sequence, TimeMs, TimeSpan, Tx, decode, encode};
+use salus_wire::{
+    Blob, Classes, Code, Codes, DataClass, GrantTag, List, MemberIndex, ObservationCode, Purpose, Purposes,
+    Scope, Sequence, TimeMs, TimeSpan, Tx, decode, encode,
+};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,8 +39,48 @@ pub(crate) fn ever() -> TimeSpan {
     TimeSpan::new(TimeMs::new(1), far()).expect("not empty")
 }
 
-pub(crate) fn vitals() -> Classes {
-    Classes::of(&[DataClass::Vitals]).expect("one")
+/// What every device here measures: heart rates.
+pub(crate) fn heart_rates() -> Scope {
+    let codes = Codes::only(&[ObservationCode::Loinc(8_867)]).expect("one");
+    Scope { classes: Classes::of(&[DataClass::Vitals]).expect("one"), codes, span: ever() }
+}
+
+/// A purpose that every grant allows and then denies.
+pub(crate) const DENIED: Purpose = Purpose::Operations;
+
+/// Heart rates for treatment, and nothing for a purpose that is denied, to a reader: by name, or by the
+/// role that they alone hold.
+fn terms(world: &World, reader: usize, by_role: bool) -> GrantTerms {
+    let who = world.cast.readers.get(reader).expect("a reader");
+    let role = world.cast.roles().nth(reader).expect("a reader");
+    let deny = Deny {
+        party: None,
+        purposes: Some(Purposes::only(DENIED)),
+        classes: None,
+        codes: Codes::All,
+        span: None,
+    };
+    GrantTerms {
+        grantee: if by_role {
+            Grantee::Role { member: MemberIndex::new(0), role }
+        } else {
+            Grantee::Person { party: who.party, key: who.key.public_key() }
+        },
+        scope: heart_rates(),
+        purposes: Purposes::of(&[Purpose::Treatment, DENIED]).expect("two"),
+        validity: ever(),
+        denies: List::new(vec![deny]).expect("one"),
+    }
+}
+
+/// Which reader a grant names.
+fn named(world: &World, grantee: &Grantee) -> Option<usize> {
+    match grantee {
+        Grantee::Person { party, .. } | Grantee::Application { party, .. } => {
+            world.cast.readers.iter().position(|who| who.party == *party)
+        }
+        Grantee::Role { role, .. } => world.cast.roles().position(|held| held == *role),
+    }
 }
 
 /// Measures until told to stop; offers each reading until it is acknowledged, and some twice.
@@ -167,18 +210,10 @@ async fn grant(
     purpose: u64,
 ) -> Option<Held> {
     let (consortium, _) = consortium(world, context, reader, purpose);
-    let who = world.cast.readers.get(reader).expect("a reader");
     let (tx, file) = {
         let mut rng = lock(&world.dice);
         let mut patient = lock(world.patient(patient));
-        let terms = GrantTerms {
-            grantee: who.party,
-            grantee_key: who.key.public_key(),
-            classes: vitals(),
-            span: ever(),
-            purposes: Purposes::of(&[Purpose::Treatment]).expect("one"),
-            expires: far(),
-        };
+        let terms = terms(world, reader, rng.random_range(0..3) == 0);
         // A grant that was cut short by a blackout is finished first.
         let _ = patient.wallet.grant(world.cast.chain, terms, &mut *rng);
         let pending = patient.wallet.pending.as_ref()?;
@@ -186,7 +221,7 @@ async fn grant(
     };
     let opened: GrantFile = decode(&file, GRANT_FILE_BYTES_MAX).ok()?;
     let (tag, index) = (opened.tag(), opened.index);
-    let reader = world.cast.readers.iter().position(|who| who.party == opened.grant.grantee)?;
+    let reader = named(world, &opened.grant.grantee)?;
     world.tell(context, Seen::Granting { patient, grant: tag });
     let at = settled(world, context, &consortium, &tx).await.map(|at| at.height);
     world.tell(context, Seen::Granted { patient, grant: tag, at });
@@ -231,8 +266,7 @@ async fn read(world: &Arc<World>, context: &Context, held: &Held, purpose: u64) 
         key: SigningKey::from_seed(who.key.seed_for_storage()),
         grant: file,
         next_tag,
-        classes: vitals(),
-        span: ever(),
+        scope: heart_rates(),
         purpose: Purpose::Treatment,
         home,
     };

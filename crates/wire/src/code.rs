@@ -94,6 +94,10 @@ codes! {
     BodyMismatch = 2016, Caller, "what was shown does not match its commitment on the ledger", "show the grant and access exactly as committed";
     CustodianBusy = 2017, Ours, "this custodian is at its limit of requests", "wait a second and ask again";
     NothingHeld = 2018, Caller, "this custodian holds no key share for the request", "check the span and class, or ask another custodian";
+    RoleNotHeld = 2019, Caller, "the requester does not hold the role that the grant names", "have the member register the requester in that role";
+    CodeNotGranted = 2020, Caller, "the grant does not cover this kind of observation", "ask only for the granted kinds, or for a wider grant";
+    GrantNotYet = 2021, Caller, "the grant does not hold yet", "wait until its validity begins";
+    DeniedByRule = 2022, Caller, "a rule of the grant denies this", "ask for what no rule denies, or ask the patient";
     // 3xxx: stores
     BadFragment = 3001, Peer, "a fragment does not match its manifest", "the read goes on with other stores, report the store that served it";
     StoreFull = 3002, Ours, "the store has no room", "add space, the gateway keeps the data until then";
@@ -125,6 +129,7 @@ codes! {
     PromiseBroken = 5009, Ours, "something that Salus promises did not hold", "keep the folder and report it";
     ProofInvalid = 5010, Peer, "a member's proof does not verify", "ask another member, and report that one";
     Internal = 5011, Ours, "an unexpected failure inside this process", "see the log for the chain of causes";
+    ConsentRefused = 5012, Caller, "the consent says what cannot be kept", "change the named element, spec/consent.md lists what is taken";
 }
 
 impl fmt::Display for Code {

@@ -1,139 +1,62 @@
 //! What a grant and an access say once opened. On the ledger both are sealed and padded.
 
-use crate::ids::{GrantTag, PartyId, TimeMs, TimeSpan};
+use crate::bounded::List;
+use crate::ids::{GrantTag, MemberIndex, PartyId, TimeSpan};
+use crate::scope::{Classes, Codes, DataClass, ObservationCode, Purpose, Purposes, Role, Scope};
 use borsh::{BorshDeserialize, BorshSerialize};
 use salus_crypto::chain::ChainAnchor;
 use salus_crypto::digest::Digest;
 use salus_crypto::sign::{PublicKey, Signature};
-use std::io::{Error, ErrorKind, Read};
 
-/// A class of data with keys of its own, so that *minimum necessary* (45 CFR 164.502(b)) is a
-/// matter of keys and not of filters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, BorshSerialize, BorshDeserialize)]
+/// Rules of denial in one grant.
+pub const DENIES_MAX: usize = 4;
+
+/// Who may read under a grant.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 #[borsh(use_discriminant = true)]
 #[repr(u8)]
-pub enum DataClass {
-    /// Single vital signs: heart rate, oxygen saturation, temperature, blood pressure.
-    Vitals = 0,
-    /// Waveforms: ECG and the like.
-    Waveform = 1,
+pub enum Grantee {
+    /// One person.
+    Person {
+        /// Who.
+        party: PartyId,
+        /// The key with which they sign intents under this grant.
+        key: PublicKey,
+    } = 0,
+    /// Whoever a member has registered in a role.
+    Role {
+        /// The member.
+        member: MemberIndex,
+        /// The role.
+        role: Role,
+    } = 1,
+    /// One application.
+    Application {
+        /// Which.
+        party: PartyId,
+        /// The key with which it signs intents under this grant.
+        key: PublicKey,
+    } = 2,
 }
 
-/// HL7 v3 `PurposeOfUse` codes that a request may state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, BorshSerialize, BorshDeserialize)]
-#[borsh(use_discriminant = true)]
-#[repr(u8)]
-pub enum Purpose {
-    /// `TREAT`: treatment.
-    Treatment = 0,
-    /// `HPAYMT`: payment.
-    Payment = 1,
-    /// `HOPERAT`: operations.
-    Operations = 2,
-    /// `HRESCH`: research.
-    Research = 3,
-    /// `PATRQT`: the patient asks.
-    PatientRequest = 4,
-}
-
-/// A set of data classes: bit i stands for the class with discriminant i. Never empty.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, BorshSerialize)]
-pub struct Classes(u8);
-
-/// A set of purposes of use: bit i stands for the purpose with discriminant i. Never empty.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, BorshSerialize)]
-pub struct Purposes(u8);
-
-impl DataClass {
-    /// Every class, in order of discriminant.
-    pub const ALL: &'static [Self] = &[Self::Vitals, Self::Waveform];
-
-    const fn bit(self) -> u8 {
-        match self {
-            Self::Vitals => 1,
-            Self::Waveform => 1 << 1,
-        }
-    }
-}
-
-impl Purpose {
-    /// Every purpose, in order of discriminant.
-    pub const ALL: &'static [Self] =
-        &[Self::Treatment, Self::Payment, Self::Operations, Self::Research, Self::PatientRequest];
-
-    const fn bit(self) -> u8 {
-        match self {
-            Self::Treatment => 1,
-            Self::Payment => 1 << 1,
-            Self::Operations => 1 << 2,
-            Self::Research => 1 << 3,
-            Self::PatientRequest => 1 << 4,
-        }
-    }
-}
-
-impl Classes {
-    const KNOWN: u8 = 0b11;
-
-    /// The set of these classes, or `None` when it would be empty.
-    #[must_use]
-    pub fn of(classes: &[DataClass]) -> Option<Self> {
-        let bits = classes.iter().fold(0, |bits, class| bits | class.bit());
-        (bits != 0).then_some(Self(bits))
-    }
-
-    /// Whether `class` is in the set.
-    #[must_use]
-    pub const fn contains(self, class: DataClass) -> bool {
-        self.0 & class.bit() != 0
-    }
-
-    /// Whether all of `other` is in the set.
-    #[must_use]
-    pub const fn covers(self, other: Self) -> bool {
-        self.0 & other.0 == other.0
-    }
-}
-
-impl Purposes {
-    const KNOWN: u8 = 0b1_1111;
-
-    /// The set of these purposes, or `None` when it would be empty.
-    #[must_use]
-    pub fn of(purposes: &[Purpose]) -> Option<Self> {
-        let bits = purposes.iter().fold(0, |bits, purpose| bits | purpose.bit());
-        (bits != 0).then_some(Self(bits))
-    }
-
-    /// Whether `purpose` is in the set.
-    #[must_use]
-    pub const fn contains(self, purpose: Purpose) -> bool {
-        self.0 & purpose.bit() != 0
-    }
-}
-
-fn read_set<R: Read>(reader: &mut R, known: u8) -> std::io::Result<u8> {
-    let bits = u8::deserialize_reader(reader)?;
-    if bits == 0 || bits & !known != 0 {
-        return Err(Error::new(ErrorKind::InvalidData, "empty set or unknown element"));
-    }
-    Ok(bits)
-}
-
-impl BorshDeserialize for Classes {
-    fn deserialize_reader<R: Read>(reader: &mut R) -> std::io::Result<Self> {
-        read_set(reader, Self::KNOWN).map(Self)
-    }
-}
-
-impl BorshDeserialize for Purposes {
-    fn deserialize_reader<R: Read>(reader: &mut R) -> std::io::Result<Self> {
-        read_set(reader, Self::KNOWN).map(Self)
-    }
+/// What a grant does not permit, though the rest of it would: a denial outranks every permission. A
+/// part that is absent matches everything.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Deny {
+    /// Only when this party asks.
+    pub party: Option<PartyId>,
+    /// Only for these purposes.
+    pub purposes: Option<Purposes>,
+    /// Only data of these classes.
+    pub classes: Option<Classes>,
+    /// Only data of these kinds.
+    pub codes: Codes,
+    /// Only data measured then. An epoch of keys that lies partly within is denied as a whole.
+    pub span: Option<TimeSpan>,
 }
 
 /// A patient's permission, as it stands sealed on the ledger. Padded to
-/// [`crate::limits::BODY_PLAIN_BYTES`].
+/// [`crate::limits::GRANT_PLAIN_BYTES`].
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Grant {
     /// 32 random bytes, so that the commitment to this body cannot be guessed.
@@ -141,17 +64,15 @@ pub struct Grant {
     /// The gateway whose data this opens.
     pub writer: PartyId,
     /// Who may read.
-    pub grantee: PartyId,
-    /// The key with which the grantee signs intents under this grant.
-    pub grantee_key: PublicKey,
+    pub grantee: Grantee,
     /// What may be read.
-    pub classes: Classes,
-    /// When it must have been measured.
-    pub span: TimeSpan,
+    pub scope: Scope,
     /// For which purposes.
     pub purposes: Purposes,
-    /// Block time from which this grant opens nothing.
-    pub expires: TimeMs,
+    /// Block time during which this grant opens anything.
+    pub validity: TimeSpan,
+    /// What it does not open after all.
+    pub denies: List<Deny, DENIES_MAX>,
     /// The anchor of the one lane on which every access under this grant stands.
     pub lane: ChainAnchor,
     /// The key that commits and may revoke this grant, used for nothing else.
@@ -163,12 +84,12 @@ pub struct Grant {
 #[borsh(use_discriminant = true)]
 #[repr(u8)]
 pub enum Vouching {
-    /// The person's own registered key.
-    Person = 0,
+    /// The requester's own registered key.
+    Requester = 0,
 }
 
 /// What a reader is about to do, as it stands sealed on the ledger before it is done. Padded to
-/// [`crate::limits::BODY_PLAIN_BYTES`].
+/// [`crate::limits::INTENT_PLAIN_BYTES`].
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Intent {
     /// What is intended.
@@ -189,9 +110,7 @@ pub struct IntentTerms {
     /// The grant under which they ask.
     pub grant: GrantTag,
     /// What they ask for.
-    pub classes: Classes,
-    /// For readings of when.
-    pub span: TimeSpan,
+    pub scope: Scope,
     /// For what purpose.
     pub purpose: Purpose,
     /// Milliseconds of block time for which this may be used, at most
@@ -203,25 +122,110 @@ pub struct IntentTerms {
     pub one_time: PublicKey,
 }
 
+impl Deny {
+    /// Whether it says anything to this party and purpose.
+    #[must_use]
+    pub fn concerns(&self, party: PartyId, purpose: Purpose) -> bool {
+        self.party.is_none_or(|denied| denied == party)
+            && self.purposes.is_none_or(|denied| denied.contains(purpose))
+    }
+
+    /// Whether it matches something of this class, this kind and a time within `span`.
+    #[must_use]
+    pub fn meets(&self, class: DataClass, code: ObservationCode, span: &TimeSpan) -> bool {
+        self.classes.is_none_or(|denied| denied.contains(class))
+            && self.codes.contains(code)
+            && self.span.is_none_or(|denied| denied.overlaps(span))
+    }
+
+    /// Whether it matches all of `scope`.
+    #[must_use]
+    pub fn covers(&self, scope: &Scope) -> bool {
+        self.classes.is_none_or(|denied| denied.covers(scope.classes))
+            && self.codes.covers(&scope.codes)
+            && self.span.is_none_or(|denied| denied.covers(&scope.span))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::encode;
+    use crate::ids::TimeMs;
+    use crate::limits::{GRANT_PLAIN_BYTES, INTENT_PLAIN_BYTES};
+    use crate::scope::CODES_MAX;
+    use salus_crypto::chain::ChainSeed;
+    use salus_crypto::secret::Secret;
+    use salus_crypto::sign::SigningKey;
 
-    #[test]
-    fn sets_refuse_emptiness_and_unknown_bits() {
-        assert_eq!(Classes::of(&[]), None);
-        assert!(crate::decode::<Classes>(&[0], 1).is_err());
-        assert!(crate::decode::<Classes>(&[0b100], 1).is_err());
-        assert!(crate::decode::<Purposes>(&[0b10_0000], 1).is_err());
-        let both = Classes::of(DataClass::ALL).unwrap();
-        let one = Classes::of(&[DataClass::Waveform]).unwrap();
-        assert!(both.covers(one) && !one.covers(both));
-        assert!(one.contains(DataClass::Waveform) && !one.contains(DataClass::Vitals));
+    fn span() -> TimeSpan {
+        TimeSpan::new(TimeMs::new(1), TimeMs::new(2)).unwrap()
+    }
+
+    fn codes() -> Codes {
+        let codes: Vec<ObservationCode> = (1..).take(CODES_MAX).map(ObservationCode::Mdc).collect();
+        Codes::only(&codes).unwrap()
+    }
+
+    fn key() -> PublicKey {
+        SigningKey::from_seed(Secret::from_bytes([1; 32])).public_key()
     }
 
     #[test]
-    fn every_known_bit_has_a_member() {
-        assert_eq!(Classes::of(DataClass::ALL).unwrap().0, Classes::KNOWN);
-        assert_eq!(Purposes::of(Purpose::ALL).unwrap().0, Purposes::KNOWN);
+    fn the_longest_bodies_fit() {
+        let party = PartyId::new([1; 16]);
+        let scope = Scope { classes: Classes::ORDINARY, codes: codes(), span: span() };
+        let deny = Deny {
+            party: Some(party),
+            purposes: Purposes::of(&[Purpose::Research]),
+            classes: Some(Classes::ORDINARY),
+            codes: codes(),
+            span: Some(span()),
+        };
+        let grant = Grant {
+            salt: [0; 32],
+            writer: party,
+            grantee: Grantee::Person { party, key: key() },
+            scope: scope.clone(),
+            purposes: Purposes::of(Purpose::ALL).unwrap(),
+            validity: span(),
+            denies: List::new(vec![deny; DENIES_MAX]).unwrap(),
+            lane: ChainSeed::new(Secret::from_bytes([1; 32])).anchor(),
+            one_time: key(),
+        };
+        assert!(encode(&grant).len() <= GRANT_PLAIN_BYTES);
+        let terms = IntentTerms {
+            salt: [0; 32],
+            requester: party,
+            vouching: Vouching::Requester,
+            grant: GrantTag(ChainSeed::new(Secret::from_bytes([1; 32])).link(1).tag()),
+            scope,
+            purpose: Purpose::Treatment,
+            valid_ms: 1,
+            reader: Digest::ZERO,
+            one_time: key(),
+        };
+        let intent = Intent { terms, signature: Signature::from_bytes([0; 64]) };
+        assert!(encode(&intent).len() <= INTENT_PLAIN_BYTES);
+    }
+
+    #[test]
+    fn a_part_that_a_denial_leaves_out_matches_everything() {
+        let party = PartyId::new([1; 16]);
+        let heart = ObservationCode::Loinc(8_867);
+        let scope = Scope { classes: Classes::ORDINARY, codes: Codes::All, span: span() };
+        let all = Deny { party: None, purposes: None, classes: None, codes: Codes::All, span: None };
+        assert!(all.concerns(party, Purpose::Research) && all.covers(&scope));
+        assert!(all.meets(DataClass::Vitals, heart, &span()));
+        let one = Deny { party: Some(PartyId::new([2; 16])), ..all.clone() };
+        assert!(!one.concerns(party, Purpose::Research));
+        let research = Deny { purposes: Purposes::of(&[Purpose::Research]), ..all.clone() };
+        assert!(research.concerns(party, Purpose::Research) && !research.concerns(party, Purpose::Treatment));
+        let waves = Deny { classes: Classes::of(&[DataClass::Waveform]), ..all.clone() };
+        assert!(!waves.meets(DataClass::Vitals, heart, &span()) && !waves.covers(&scope));
+        let code = Deny { codes: Codes::only(&[heart]).unwrap(), ..all.clone() };
+        assert!(code.meets(DataClass::Vitals, heart, &span()) && !code.covers(&scope));
+        let later = Deny { span: TimeSpan::new(TimeMs::new(2), TimeMs::new(3)), ..all };
+        assert!(!later.meets(DataClass::Vitals, heart, &span()) && !later.covers(&scope));
     }
 }

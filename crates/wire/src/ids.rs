@@ -123,7 +123,7 @@ number!(
 );
 
 opaque!(
-    /// A registered person or gateway. Random, never derived from anything.
+    /// A registered person, gateway or application. Random, never derived from anything.
     PartyId[16]
 );
 opaque!(
@@ -135,7 +135,7 @@ opaque!(
     StreamId[16]
 );
 opaque!(
-    /// One epoch key: one writer, one patient, one data class, one span of at most an hour.
+    /// One epoch key: one writer, one patient, one data class, one kind, one span of at most an hour.
     EpochId[16]
 );
 opaque!(

@@ -18,6 +18,7 @@ pub mod namespaces;
 pub mod receipt;
 pub mod release;
 pub mod rpc;
+pub mod scope;
 pub mod state;
 pub mod tx;
 
@@ -25,7 +26,7 @@ pub use block::{Block, Header, Outcome};
 pub use bounded::{Blob, List};
 pub use code::{Blame, Code};
 pub use codec::{DecodeError, decode, encode};
-pub use consent::{Classes, DataClass, Grant, Intent, Purpose, Purposes};
+pub use consent::{Deny, Grant, Grantee, Intent};
 pub use genesis::{Faults, Genesis, GenesisMember};
 pub use ids::{
     AccessTag, BatchNumber, ChainId, DeviceId, EpochId, FragmentIndex, GrantTag, Height, Locator,
@@ -33,5 +34,6 @@ pub use ids::{
 };
 pub use manifest::{Descriptor, Geometry, Manifest};
 pub use receipt::Receipt;
+pub use scope::{Classes, Codes, DataClass, ObservationCode, Purpose, Purposes, Role, Roles, Scope};
 pub use state::{ProvenItem, StateKey, StateProof, StateValue, Terminal};
 pub use tx::{Tx, TxBody, Urgency};

@@ -26,10 +26,14 @@ pub const FRAME_BYTES_MAX: usize = 64 * 1024;
 pub const LEAF_BYTES_MAX: usize = FRAME_BYTES_MAX + 64;
 /// Bytes of a sealed segment descriptor, padded; every manifest shows the same length.
 pub const DESCRIPTOR_BYTES: usize = 320;
-/// Bytes of plaintext to which a grant or intent is padded before it is sealed for the ledger.
-pub const BODY_PLAIN_BYTES: usize = 320;
-/// Bytes of a sealed grant or intent on the ledger: 32 random, 2 of length, padding, 16 of tag.
-pub const BODY_BYTES: usize = 32 + 2 + BODY_PLAIN_BYTES + 16;
+/// Bytes of plaintext to which a grant is padded before it is sealed for the ledger.
+pub const GRANT_PLAIN_BYTES: usize = 640;
+/// Bytes of a sealed grant on the ledger: 32 random, 2 of length, padding, 16 of tag.
+pub const GRANT_BODY_BYTES: usize = 32 + 2 + GRANT_PLAIN_BYTES + 16;
+/// Bytes of plaintext to which an intent is padded before it is sealed for the ledger.
+pub const INTENT_PLAIN_BYTES: usize = 320;
+/// Bytes of a sealed intent on the ledger: 32 random, 2 of length, padding, 16 of tag.
+pub const INTENT_BODY_BYTES: usize = 32 + 2 + INTENT_PLAIN_BYTES + 16;
 /// State keys in one read or one proof.
 pub const STATE_KEYS_MAX: usize = 4_096;
 /// Headers between the one asked for and the first one that carries a certificate.

@@ -3,13 +3,13 @@
 
 use crate::bounded::{Blob, List};
 use crate::codec::encode;
-use crate::consent::DataClass;
 use crate::genesis::Faults;
 use crate::ids::{
     BatchNumber, ChainId, DeviceId, Locator, MemberIndex, PartyId, SegmentIndex, Sequence, StreamId, TimeMs,
 };
 use crate::limits::{DESCRIPTOR_BYTES, MEMBERS_MAX};
 use crate::namespaces;
+use crate::scope::{DataClass, ObservationCode};
 use borsh::{BorshDeserialize, BorshSerialize};
 use salus_crypto::digest::{Digest, sha256};
 use std::io::{Error, ErrorKind, Read};
@@ -112,6 +112,8 @@ pub struct Descriptor {
     pub stream: StreamId,
     /// What class of data it is.
     pub class: DataClass,
+    /// What kind of observation it is.
+    pub code: ObservationCode,
     /// The device that signed the readings.
     pub device: DeviceId,
     /// First sequence number within.

@@ -2,10 +2,10 @@
 
 use crate::bounded::List;
 use crate::codec::encode;
-use crate::consent::{Classes, DataClass};
 use crate::ids::{AccessTag, ChainId, EpochId, GrantTag, MemberIndex, PartyId, TimeMs, TimeSpan};
 use crate::limits::{DEPOSIT_ENVELOPES_MAX, EPOCHS_PER_ENVELOPE_MAX, MEMBERS_MAX};
 use crate::namespaces;
+use crate::scope::{DataClass, ObservationCode, Scope};
 use borsh::{BorshDeserialize, BorshSerialize};
 use salus_crypto::chain::ChainAnchor;
 use salus_crypto::digest::{Digest, sha256};
@@ -25,6 +25,8 @@ pub struct EpochHeader {
     pub writer: PartyId,
     /// What class of data it holds.
     pub class: DataClass,
+    /// What kind of observation it holds.
+    pub code: ObservationCode,
     /// Device times that may lie in it.
     pub span: TimeSpan,
     /// The one grant chain that can open it.
@@ -121,10 +123,8 @@ pub struct ReleaseTerms {
     pub grant_body_key: ShareBytes,
     /// The ephemeral key to which shares are re-sealed.
     pub reader: KemPublicKey,
-    /// Classes wanted, within the intent.
-    pub classes: Classes,
-    /// Span wanted, within the intent.
-    pub span: TimeSpan,
+    /// What is wanted, within the intent.
+    pub scope: Scope,
     /// Skip this many matching epochs (a long history is asked for in pages).
     pub skip: u32,
 }

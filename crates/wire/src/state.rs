@@ -11,7 +11,8 @@ use crate::codec::encode;
 use crate::ids::{AccessTag, BatchNumber, GrantTag, Height, MemberIndex, PartyId, TimeMs, TimeSpan};
 use crate::limits::{CERTIFICATE_BYTES_MAX, HEADER_CHAIN_MAX, STATE_KEYS_MAX, STATE_PATH_MAX};
 use crate::namespaces;
-use crate::tx::{PartyKind, SealedBody};
+use crate::scope::Roles;
+use crate::tx::{PartyKind, SealedGrant, SealedIntent};
 use borsh::{BorshDeserialize, BorshSerialize};
 use salus_crypto::digest::{Digest, sha256};
 use salus_crypto::sign::PublicKey;
@@ -23,7 +24,7 @@ pub enum StateKey {
     Tip,
     /// A member.
     Member(MemberIndex),
-    /// A registered person or gateway.
+    /// A registered person, gateway or application.
     Identity(PartyId),
     /// A device's enrolment, by commitment.
     Enrolment(Digest),
@@ -89,7 +90,7 @@ pub struct MemberRecord {
     pub authority: Digest,
 }
 
-/// A registered person or gateway.
+/// A registered person, gateway or application.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct IdentityRecord {
     /// What it is.
@@ -100,6 +101,8 @@ pub struct IdentityRecord {
     pub key: PublicKey,
     /// Block time during which it holds.
     pub validity: TimeSpan,
+    /// What a person does at the member that registered them.
+    pub roles: Roles,
     /// When it was registered.
     pub since: Tip,
     /// Whether it was revoked.
@@ -134,7 +137,7 @@ pub struct GrantRecord {
     /// The key that may revoke it.
     pub one_time: PublicKey,
     /// The sealed grant.
-    pub body: SealedBody,
+    pub body: SealedGrant,
     /// When it became final.
     pub since: Tip,
     /// Whether it was revoked.
@@ -149,7 +152,7 @@ pub struct AccessRecord {
     /// The key that signs requests under it.
     pub one_time: PublicKey,
     /// The sealed intent.
-    pub body: SealedBody,
+    pub body: SealedIntent,
     /// When it became final.
     pub since: Tip,
 }

@@ -8,9 +8,10 @@
 use crate::bounded::{Blob, List};
 use crate::codec::encode;
 use crate::ids::{AccessTag, BatchNumber, ChainId, GrantTag, MemberIndex, PartyId, TimeSpan};
-use crate::limits::{BODY_BYTES, MEMBERS_MAX, TX_BYTES_MAX};
+use crate::limits::{GRANT_BODY_BYTES, INTENT_BODY_BYTES, MEMBERS_MAX, TX_BYTES_MAX};
 use crate::manifest::held_message;
 use crate::namespaces;
+use crate::scope::{DataClass, Roles};
 use borsh::{BorshDeserialize, BorshSerialize};
 use salus_crypto::digest::{Digest, sha256};
 use salus_crypto::sign::{PublicKey, Signature, SigningKey};
@@ -35,6 +36,8 @@ pub enum PartyKind {
     Person = 0,
     /// A gateway that writes.
     Gateway = 1,
+    /// An application that reads.
+    Application = 2,
 }
 
 /// Which of two waiting transactions goes first. What ends a right is urgent: while it waits, data can
@@ -49,8 +52,11 @@ pub enum Urgency {
     Ordinary = 1,
 }
 
-/// A sealed grant or intent of fixed length.
-pub type SealedBody = Blob<BODY_BYTES>;
+/// A sealed grant, always of this length.
+pub type SealedGrant = Blob<GRANT_BODY_BYTES>;
+
+/// A sealed intent, always of this length.
+pub type SealedIntent = Blob<INTENT_BODY_BYTES>;
 
 /// A store's promise, by its member's service key over [`held_message`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
@@ -64,7 +70,7 @@ pub struct Held {
 /// The things that can be recorded. Every variant says who must sign.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum TxBody {
-    /// A member registers a person or gateway. Signed by the member's registrar key.
+    /// A member registers a person, gateway or application. Signed by the member's registrar key.
     RegisterIdentity {
         /// New, random, never used before.
         party: PartyId,
@@ -76,6 +82,8 @@ pub enum TxBody {
         key: PublicKey,
         /// Block time during which the registration holds.
         validity: TimeSpan,
+        /// What a person does there; only persons have roles.
+        roles: Roles,
     },
     /// A member ends a registration. Signed by the registrar key of the member that made it.
     RevokeIdentity {
@@ -121,7 +129,7 @@ pub enum TxBody {
         /// See [`grant_commitment`].
         commitment: Digest,
         /// The grant, sealed to whoever is shown its body key.
-        body: SealedBody,
+        body: SealedGrant,
     },
     /// A patient withdraws a grant. Signed by the one-time key that committed it.
     RevokeGrant {
@@ -136,7 +144,7 @@ pub enum TxBody {
         /// See [`access_commitment`].
         commitment: Digest,
         /// The intent, sealed to whoever is shown the tag's link.
-        body: SealedBody,
+        body: SealedIntent,
     },
 }
 
@@ -225,6 +233,8 @@ pub struct Assignment {
     pub writer: PartyId,
     /// Time of measurement for which it holds.
     pub validity: TimeSpan,
+    /// The sensitive class under which everything the device reads is kept; by kind when there is none.
+    pub sensitivity: Option<DataClass>,
 }
 
 /// SHA-256 under [`namespaces::ENROLMENT`] of the encoded enrolment.

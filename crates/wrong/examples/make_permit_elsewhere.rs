@@ -3,10 +3,10 @@
 //! EXPECT: E0451 of struct `Permit` are private
 #![forbid(unsafe_code)]
 
-use salus_consent::{FinalView, Opened, Permit};
+use salus_consent::{FinalView, Grounds, Opened, Permit};
 use salus_wire::TimeMs;
 
 /// Permits whatever was asked.
-pub fn permit_without_decision(opened: Opened, view: &FinalView, now: TimeMs) -> Permit {
-    Permit { opened, at: view.at(), decided: now } // wrong
+pub fn permit_without_decision(opened: Opened, grounds: Grounds, view: &FinalView, now: TimeMs) -> Permit {
+    Permit { opened, grounds, at: view.at(), decided: now } // wrong
 }

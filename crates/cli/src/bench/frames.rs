@@ -3,22 +3,23 @@
 
 use super::figures::{Figure, Goal, quantile_ms, real};
 use super::process::{cpu_seconds, resident_mib};
-use crate::args::{ClassArg, PurposeArg};
 use crate::demo::stage::{GATEWAY, Stage};
 use crate::device::{DeviceFile, enlist as enrol, publish};
 use crate::ecg;
 use crate::files::{load, recording, store};
-use crate::grant::{self, Wish};
+use crate::grant;
 use crate::output::Failure;
 use crate::person::{PersonFile, enlist};
-use crate::read::{read, read_what_is_there, write_receipt};
+use crate::read::{Wanted, read, read_what_is_there, write_receipt};
 use crate::receipt;
 use crate::session::{Session, rng};
+use crate::terms::Wish;
 use futures::future::try_join_all;
 use salus_client::Wallet;
 use salus_client::drive::now;
 use salus_clinical::Reading;
 use salus_wire::ids::TimeMs;
+use salus_wire::{DataClass, Purpose};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -61,13 +62,7 @@ pub(super) async fn patient(
     store(&wallet, &Wallet::generate(gateway, &mut rng()?))?;
     let path = stage.people(&format!("{name}.device"));
     let device = enrol(session, GATEWAY, &wallet, &path, 1).await?;
-    let wish = Wish {
-        to: reader.party,
-        classes: &[ClassArg::Vitals, ClassArg::Waveform],
-        purposes: &[PurposeArg::Treat],
-        back_hours: 1,
-        hours: 1,
-    };
+    let wish = Wish::treatment(reader.party, &[DataClass::Vitals, DataClass::Waveform], now())?;
     grant::create(session, &wallet, &wish, &stage.people(&format!("{name}.grant"))).await?;
     Ok((device, path))
 }
@@ -86,7 +81,7 @@ async fn reads(session: &Session, stage: &Stage, reader: &PersonFile) -> Result<
     let mut evidence = None;
     for _ in 0..READS {
         let started = Instant::now();
-        let result = read(&session_of, reader, &grant, &[], PurposeArg::Treat).await?;
+        let result = read(&session_of, reader, &grant, &Wanted::all(Purpose::Treatment)).await?;
         times.push(started.elapsed());
         evidence = result.evidence.into_iter().next();
     }

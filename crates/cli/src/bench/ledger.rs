@@ -11,7 +11,7 @@ use salus_client::drive::now;
 use salus_crypto::sign::SigningKey;
 use salus_wire::ids::{MemberIndex, PartyId, TimeMs, TimeSpan};
 use salus_wire::tx::PartyKind;
-use salus_wire::{ChainId, Code, Outcome, Tx, TxBody};
+use salus_wire::{ChainId, Code, Outcome, Roles, Tx, TxBody};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -132,6 +132,7 @@ fn registration(
         member,
         key: registrar.public_key(),
         validity: validity.ok_or_else(|| Failure::new(Code::Internal, "the clock is beyond its range"))?,
+        roles: Roles::NONE,
     };
     Ok(Tx::sign(chain, body, registrar))
 }

@@ -15,7 +15,7 @@ use salus_link::{Caller, ClientTls, Subject};
 use salus_wire::ids::{MemberIndex, PartyId, TimeMs, TimeSpan};
 use salus_wire::rpc::{Request, Response};
 use salus_wire::tx::PartyKind;
-use salus_wire::{ChainId, Code, Outcome, Tx, TxBody};
+use salus_wire::{ChainId, Code, Outcome, Roles, Tx, TxBody};
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
@@ -201,6 +201,7 @@ impl Crowd {
             key: self.registrar.public_key(),
             validity: validity
                 .ok_or_else(|| Failure::new(Code::Internal, "the clock is beyond its range"))?,
+            roles: Roles::NONE,
         };
         Ok((party, Tx::sign(self.chain, body, &self.registrar)))
     }

@@ -19,7 +19,7 @@ use salus_wire::ids::{
 };
 use salus_wire::manifest::Geometry;
 use salus_wire::receipt::Leaf;
-use salus_wire::{Code, DataClass, Faults};
+use salus_wire::{Code, DataClass, Faults, ObservationCode};
 
 /// Plaintext bytes of one segment in this measurement.
 const SEGMENT_BYTES: usize = 1024 * 1024;
@@ -74,6 +74,7 @@ impl World {
         let terms = EpochTerms {
             writer: PartyId::new([1; 16]),
             class: DataClass::Waveform,
+            code: ObservationCode::Mdc(131_329),
             span: TimeSpan::new(AT, AT.plus_ms(1_000)).ok_or_else(|| wrong("empty span"))?,
             grants: ChainSeed::generate(&mut rng).anchor(),
         };

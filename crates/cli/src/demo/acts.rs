@@ -2,21 +2,21 @@
 
 use super::show::Show;
 use super::stage::{GATEWAY, Stage};
-use crate::args::{ClassArg, PurposeArg};
 use crate::device::{DeviceFile, enlist as enrol, publish};
 use crate::ecg;
 use crate::files::{load, recording};
-use crate::grant::{self, Wish};
+use crate::grant;
 use crate::output::Failure;
 use crate::person::{PersonFile, enlist};
-use crate::read::{fault_line, read, read_what_is_there, waveform, write_receipt};
+use crate::read::{Wanted, fault_line, read, read_what_is_there, waveform, write_receipt};
 use crate::session::{Session, rng};
+use crate::terms::Wish;
 use crate::{access, receipt};
 use salus_client::drive::now;
 use salus_client::{ReadResult, Wallet};
 use salus_clinical::Reading;
-use salus_wire::Code;
 use salus_wire::ids::{Height, PartyId, TimeMs};
+use salus_wire::{Code, DataClass, Purpose};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
@@ -132,8 +132,8 @@ impl Cast {
     pub(crate) async fn refuse_stranger(&self, stage: &Stage, show: &Show) -> Result<(), Failure> {
         show.act("A stranger tries with a stolen grant file");
         let session = self.stranger.session(&stage.place)?;
-        let outcome =
-            read(&session, &self.stranger, &stage.people("first.grant"), &[], PurposeArg::Treat).await;
+        let treatment = Wanted::all(Purpose::Treatment);
+        let outcome = read(&session, &self.stranger, &stage.people("first.grant"), &treatment).await;
         refused(show, outcome, &[Code::OtherGrantee])
     }
 
@@ -143,8 +143,8 @@ impl Cast {
         let committed = grant::revoke(&self.session, &stage.people("patient.wallet"), 1).await?;
         show.held(format!("withdrawn, final at height {}", committed.at.height));
         let session = self.clinician.session(&stage.place)?;
-        let outcome =
-            read(&session, &self.clinician, &stage.people("first.grant"), &[], PurposeArg::Treat).await;
+        let treatment = Wanted::all(Purpose::Treatment);
+        let outcome = read(&session, &self.clinician, &stage.people("first.grant"), &treatment).await;
         refused(show, outcome, &[Code::GrantRevoked])
     }
 
@@ -258,13 +258,7 @@ impl Cast {
     }
 
     async fn grant(&self, stage: &Stage, to: PartyId, name: &str) -> Result<(), Failure> {
-        let wish = Wish {
-            to,
-            classes: &[ClassArg::Vitals, ClassArg::Waveform],
-            purposes: &[PurposeArg::Treat],
-            back_hours: 1,
-            hours: 24,
-        };
+        let wish = Wish::treatment(to, &[DataClass::Vitals, DataClass::Waveform], now())?;
         grant::create(&self.session, &stage.people("patient.wallet"), &wish, &stage.people(name)).await?;
         Ok(())
     }

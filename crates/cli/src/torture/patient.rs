@@ -4,20 +4,20 @@
 //! A run has many, one after the other, so that reading back what is new stays cheap.
 
 use super::draw::BURST;
-use crate::args::{ClassArg, PurposeArg};
 use crate::demo::stage::{GATEWAY, Stage};
 use crate::device::{DeviceFile, Signed, deliver, enlist as enrol, sign};
 use crate::ecg;
 use crate::files::{load, store};
-use crate::grant::{self, Wish};
+use crate::grant;
 use crate::output::Failure;
 use crate::person::{PersonFile, enlist};
 use crate::read::read_what_is_there;
 use crate::session::{Session, rng};
+use crate::terms::Wish;
 use salus_client::Wallet;
 use salus_client::drive::now;
-use salus_wire::Code;
 use salus_wire::ids::{PartyId, Sequence, TimeMs};
+use salus_wire::{Code, DataClass};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -55,7 +55,7 @@ impl Patient {
         let party = enlist(&session, &person, 30).await?;
         let reader = load(&person)?;
         let (grant, withdrawn) = (file("grant"), file("withdrawn.grant"));
-        grant::create(&session, &wallet, &wish(party), &grant).await?;
+        grant::create(&session, &wallet, &wish(party)?, &grant).await?;
         let acknowledged = BTreeSet::new();
         Ok(Self {
             session,
@@ -122,7 +122,7 @@ impl Patient {
 
     /// Grants once more, reads, withdraws, and is refused (INV-5).
     pub(super) async fn grant_and_withdraw(&self, stage: &Stage) -> Result<(), Failure> {
-        grant::create(&self.session, &self.wallet, &wish(self.party), &self.withdrawn).await?;
+        grant::create(&self.session, &self.wallet, &wish(self.party)?, &self.withdrawn).await?;
         let session = self.reader.session(&stage.place)?;
         let result = read_what_is_there(&session, &self.reader, &self.withdrawn).await?;
         if sequences(result).len() < self.acknowledged.len() {
@@ -150,6 +150,6 @@ fn sequences(result: Option<salus_client::ReadResult>) -> BTreeSet<Sequence> {
     samples.iter().map(|sample| sample.get().sequence()).collect()
 }
 
-const fn wish(to: PartyId) -> Wish<'static> {
-    Wish { to, classes: &[ClassArg::Waveform], purposes: &[PurposeArg::Treat], back_hours: 1, hours: 24 }
+fn wish(to: PartyId) -> Result<Wish, Failure> {
+    Wish::treatment(to, &[DataClass::Waveform], now())
 }

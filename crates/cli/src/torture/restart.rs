@@ -15,7 +15,7 @@ use salus_crypto::chain::ChainTag;
 use salus_crypto::digest::Digest;
 use salus_crypto::sign::SigningKey;
 use salus_wire::ids::{GrantTag, MemberIndex};
-use salus_wire::limits::BODY_BYTES;
+use salus_wire::limits::GRANT_BODY_BYTES;
 use salus_wire::{Blob, ChainId, Code, Tx, TxBody};
 use serde_json::json;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -149,7 +149,7 @@ async fn submitter(session: &Session, to: MemberIndex, full: &AtomicBool) -> Res
 
 /// The largest transaction that anybody may order: a grant, here one that nobody can open.
 fn largest(chain: ChainId, key: &SigningKey, rng: &mut impl CryptoRng) -> Result<Tx, Failure> {
-    let (mut tag, mut body) = ([0; 32], vec![0; BODY_BYTES]);
+    let (mut tag, mut body) = ([0; 32], vec![0; GRANT_BODY_BYTES]);
     rng.fill_bytes(&mut tag);
     rng.fill_bytes(&mut body);
     let body = Blob::new(body).map_err(|_| Failure::new(Code::Internal, "a body is too long"))?;

@@ -10,7 +10,7 @@ use salus_client::{ClientError, GrantFile};
 use salus_crypto::chain::seal_body;
 use salus_crypto::{Digest, SigningKey};
 use salus_proof::{Proven, state};
-use salus_wire::limits::BODY_PLAIN_BYTES;
+use salus_wire::limits::INTENT_PLAIN_BYTES;
 use salus_wire::rpc::Values;
 use salus_wire::state::Standing;
 use salus_wire::{AccessTag, Blob, Code, GrantTag, List, StateKey, Tx, TxBody};
@@ -244,8 +244,8 @@ fn an_access_that_its_reader_sealed_wrongly_is_listed_all_the_same() {
     let (mut world, files) = populated();
     let lane = files[0].lane();
     let rng = &mut StdRng::seed_from_u64(5);
-    let nonsense = seal_body(&lane.link(3).body_key(), BODY_PLAIN_BYTES, b"nonsense", rng).expect("short");
-    let other_key = seal_body(&lane.link(1).body_key(), BODY_PLAIN_BYTES, b"nonsense", rng).expect("short");
+    let nonsense = seal_body(&lane.link(3).body_key(), INTENT_PLAIN_BYTES, b"nonsense", rng).expect("short");
+    let other_key = seal_body(&lane.link(1).body_key(), INTENT_PLAIN_BYTES, b"nonsense", rng).expect("short");
     for (place, body) in [(3, nonsense), (4, other_key)] {
         let body = TxBody::RecordAccess {
             tag: AccessTag(lane.link(place).tag()),

@@ -5,9 +5,8 @@ use salus_client::ask::Silence;
 use salus_client::receipt::{anchor_key, receipt};
 use salus_client::{ClientError, ReadResult};
 use salus_clinical::Sample;
-use salus_wire::consent::{Classes, DataClass, Purpose};
 use salus_wire::receipt::Leaf;
-use salus_wire::{Code, MemberIndex};
+use salus_wire::{Classes, Code, DataClass, MemberIndex, Purpose};
 
 /// Members answer as they are.
 pub(crate) fn honest(_: MemberIndex, reply: Reply) -> Reply {
@@ -59,8 +58,8 @@ fn what_was_read_makes_receipts_that_a_stranger_accepts() {
 fn a_read_gives_the_classes_and_the_span_asked_for_and_no_more() {
     let (mut world, written) = World::written(4);
     let mut plan = world.plan(&written.file);
-    plan.classes = Classes::of(&[DataClass::Vitals]).expect("not empty");
-    plan.span = span(1_000, 7_000);
+    plan.scope.classes = Classes::of(&[DataClass::Vitals]).expect("not empty");
+    plan.scope.span = span(1_000, 7_000);
     let result = read(&mut world, plan, honest).expect("all are honest");
     let seconds = |sample: &Sample| sample.reading().effective().since_ms(span(0, 1).from()) / 1_000;
     let got: Vec<u64> = result.samples.iter().map(|sample| seconds(sample.get())).collect();
@@ -199,7 +198,7 @@ fn a_plan_beyond_the_grant_asks_nobody() {
     let (mut world, written) = World::written(4);
     let height = world.ledger.tip().height;
     let mut wider = world.plan(&written.file);
-    wider.span = span(0, 999_000_000);
+    wider.scope.span = span(0, 999_000_000);
     let mut other = world.plan(&written.file);
     other.purpose = Purpose::Research;
     for plan in [wider, other] {

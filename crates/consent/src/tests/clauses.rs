@@ -1,20 +1,24 @@
 //! Each clause violated alone, and what is said then.
 
 use super::world::{
-    CHAIN, HEAD, Ledger, ME, NOW, PLACE, READER, SINCE, WRITER, World, other_key, other_signer, sealed, seed,
-    show, signed, span,
+    CHAIN, HEAD, HEART_RATE, Ledger, ME, NOW, PLACE, READER, READERS_MEMBER, SINCE, SPO2, TEMPERATURE,
+    WRITER, World, codes, other_key, other_signer, sealed_grant, sealed_intent, seed, show, signed, span,
+    vitals,
 };
-use crate::{Denied, Desk, PERMIT_MS_MAX, Permit, decide};
+use crate::{Denied, Desk, Named, PERMIT_MS_MAX, Permit, decide};
 use salus_crypto::digest::Digest;
 use salus_crypto::kem::KemSecretKey;
 use salus_crypto::secret::Secret;
 use salus_crypto::sign::Signature;
-use salus_wire::consent::{Classes, DataClass, Purpose};
+use salus_wire::consent::{Deny, Grantee};
 use salus_wire::limits::{ACCESS_VALID_MS_MAX, REQUEST_SKEW_MS_MAX, VIEW_STALE_MS};
 use salus_wire::release::{EpochHeader, ShareBytes};
 use salus_wire::state::{AccessRecord, GrantRecord, Standing, Tip};
 use salus_wire::tx::{PartyKind, access_commitment};
-use salus_wire::{Code, EpochId, Height, List, MemberIndex, PartyId, StateKey, StateValue, TimeMs, encode};
+use salus_wire::{
+    Classes, Code, Codes, DataClass, EpochId, Height, List, MemberIndex, PartyId, Purpose, Purposes, Role,
+    Roles, StateKey, StateValue, TimeMs, encode,
+};
 
 #[test]
 fn the_valid_request_is_permitted() {
@@ -25,10 +29,6 @@ fn the_valid_request_is_permitted() {
     assert_eq!(permit.purpose(), Purpose::Treatment);
     assert_eq!(permit.at(), HEAD);
     assert_eq!(permit.grants(), world.patient.anchor());
-}
-
-fn both() -> Classes {
-    Classes::of(DataClass::ALL).unwrap()
 }
 
 fn access(world: &World, ledger: &mut Ledger, edit: fn(&World, &mut AccessRecord)) {
@@ -69,9 +69,11 @@ const REQUEST: &[Row] = &[
             t.reader = KemSecretKey::from_seed(Secret::from_bytes([66; 32])).public_key();
         }
     }),
-    (Denied::ClassBeyondIntent, |w| w.edit_terms = |_, t| t.classes = both()),
-    (Denied::SpanBeyondIntent, |w| w.edit_terms = |_, t| t.span = span(199, 800)),
-    (Denied::SpanBeyondIntent, |w| w.edit_terms = |_, t| t.span = span(200, 801)),
+    (Denied::ClassBeyondIntent, |w| w.edit_terms = |_, t| t.scope.classes = Classes::ORDINARY),
+    (Denied::CodeBeyondIntent, |w| w.edit_terms = |_, t| t.scope.codes = Codes::All),
+    (Denied::CodeBeyondIntent, |w| w.edit_terms = |_, t| t.scope.codes = codes(&[HEART_RATE, TEMPERATURE])),
+    (Denied::SpanBeyondIntent, |w| w.edit_terms = |_, t| t.scope.span = span(199, 800)),
+    (Denied::SpanBeyondIntent, |w| w.edit_terms = |_, t| t.scope.span = span(200, 801)),
 ];
 
 /// What breaks the entries on the ledger.
@@ -90,12 +92,14 @@ const LEDGER: &[Row] = &[
     (Denied::OtherOneTime, |w| w.edit_ledger = |w, l| access(w, l, |_, a| a.one_time = other_key())),
     (Denied::IntentSealed, |w| {
         w.edit_ledger = |w, l| {
-            access(w, l, |w, a| a.body = sealed(&w.lane.link(1).body_key(), &encode(&w.signed_intent())));
+            access(w, l, |w, a| {
+                a.body = sealed_intent(&w.lane.link(1).body_key(), &encode(&w.signed_intent()))
+            });
         }
     }),
     (Denied::IntentSealed, |w| {
         w.edit_ledger = |w, l| {
-            access(w, l, |w, a| a.body = sealed(&w.lane.link(PLACE).body_key(), b"not an intent"));
+            access(w, l, |w, a| a.body = sealed_intent(&w.lane.link(PLACE).body_key(), b"not an intent"));
         }
     }),
     (Denied::IntentCommitment, |w| w.edit_ledger = |w, l| access(w, l, |_, a| a.commitment = Digest::ZERO)),
@@ -105,13 +109,13 @@ const LEDGER: &[Row] = &[
                 let mut intent = w.signed_intent();
                 intent.terms.one_time = other_key();
                 a.commitment = access_commitment(&intent);
-                a.body = sealed(&w.lane.link(PLACE).body_key(), &encode(&intent));
+                a.body = sealed_intent(&w.lane.link(PLACE).body_key(), &encode(&intent));
             });
         }
     }),
     (Denied::GrantSealed, |w| {
         w.edit_ledger =
-            |w, l| grant(w, l, |w, g| g.body = sealed(&w.patient.body_key(PLACE), b"not a grant"));
+            |w, l| grant(w, l, |w, g| g.body = sealed_grant(&w.patient.body_key(PLACE), b"not a grant"));
     }),
     (Denied::GrantCommitment, |w| w.edit_ledger = |w, l| grant(w, l, |_, g| g.commitment = Digest::ZERO)),
     (Denied::GrantOneTime, |w| w.edit_ledger = |w, l| grant(w, l, |_, g| g.one_time = other_key())),
@@ -130,7 +134,7 @@ const TERMS: &[Row] = &[
     (Denied::OffLane, |w| w.grant.lane = seed(99).anchor()),
     (Denied::RequesterUnknown, |w| w.identity = None),
     (Denied::RequesterUnknown, |w| w.intent.requester = PartyId::new([0; 16])),
-    (Denied::RequesterNotPerson, |w| edit_identity(w, |i| i.kind = PartyKind::Gateway)),
+    (Denied::RequesterGateway, |w| edit_identity(w, |i| i.kind = PartyKind::Gateway)),
     (Denied::RequesterRevoked, |w| edit_identity(w, |i| i.standing = Standing::Revoked(HEAD))),
     (Denied::RequesterOutsideValidity, |w| edit_identity(w, |i| i.validity = span(0, HEAD.time.get()))),
     (Denied::RequesterOutsideValidity, |w| {
@@ -138,14 +142,44 @@ const TERMS: &[Row] = &[
     }),
     (Denied::IntentSignature, |w| w.intent_signer = other_signer()),
     (Denied::IntentSignature, |w| edit_identity(w, |i| i.key = other_key())),
-    (Denied::OtherGrantee, |w| w.grant.grantee = WRITER),
-    (Denied::OtherGranteeKey, |w| w.grant.grantee_key = other_key()),
-    (Denied::ClassNotGranted, |w| w.intent.classes = both()),
-    (Denied::ClassNotGranted, |w| w.grant.classes = Classes::of(&[DataClass::Waveform]).unwrap()),
-    (Denied::SpanNotGranted, |w| w.intent.span = span(99, 800)),
-    (Denied::SpanNotGranted, |w| w.intent.span = span(200, 901)),
+    (Denied::OtherGrantee, |w| w.grant.grantee = Grantee::Person { party: WRITER, key: w.reader_key() }),
+    (Denied::OtherGrantee, |w| w.grant.grantee = Grantee::Application { party: READER, key: w.reader_key() }),
+    (Denied::OtherGrantee, |w| edit_identity(w, |i| i.kind = PartyKind::Application)),
+    (Denied::OtherGranteeKey, |w| w.grant.grantee = Grantee::Person { party: READER, key: other_key() }),
+    (Denied::RoleNotHeld, |w| w.grant.grantee = role(READERS_MEMBER, Role::Physician)),
+    (Denied::RoleNotHeld, |w| w.grant.grantee = role(MemberIndex::new(0), Role::Nurse)),
+    (Denied::RoleNotHeld, |w| {
+        w.grant.grantee = role(READERS_MEMBER, Role::Nurse);
+        edit_identity(w, |i| i.roles = Roles::NONE);
+    }),
+    (Denied::RoleNotHeld, |w| {
+        w.grant.grantee = role(READERS_MEMBER, Role::Nurse);
+        edit_identity(w, |i| i.kind = PartyKind::Application);
+    }),
+    (Denied::ClassNotGranted, |w| w.intent.scope.classes = Classes::ORDINARY),
+    (Denied::ClassNotGranted, |w| w.grant.scope.classes = of(DataClass::Waveform)),
+    (Denied::ClassNotGranted, |w| {
+        w.grant.scope.classes = Classes::ORDINARY;
+        w.intent.scope.classes = of(DataClass::SubstanceUse);
+    }),
+    (Denied::CodeNotGranted, |w| w.intent.scope.codes = Codes::All),
+    (Denied::CodeNotGranted, |w| w.grant.scope.codes = codes(&[HEART_RATE])),
+    (Denied::SpanNotGranted, |w| w.intent.scope.span = span(99, 800)),
+    (Denied::SpanNotGranted, |w| w.intent.scope.span = span(200, 901)),
     (Denied::PurposeNotGranted, |w| w.intent.purpose = Purpose::Research),
-    (Denied::GrantExpired, |w| w.grant.expires = HEAD.time),
+    (Denied::GrantNotYet, |w| w.grant.validity = span(HEAD.time.get() + 1, u64::MAX)),
+    (Denied::GrantExpired, |w| w.grant.validity = span(0, HEAD.time.get())),
+    (Denied::DeniedByRule, |w| deny(w, |_| {})),
+    (Denied::DeniedByRule, |w| deny(w, |d| d.party = Some(READER))),
+    (Denied::DeniedByRule, |w| deny(w, |d| d.purposes = Purposes::of(&[Purpose::Treatment]))),
+    (Denied::DeniedByRule, |w| deny(w, |d| d.classes = Some(vitals()))),
+    (Denied::DeniedByRule, |w| deny(w, |d| d.codes = codes(&[HEART_RATE, SPO2, TEMPERATURE]))),
+    (Denied::DeniedByRule, |w| deny(w, |d| d.span = Some(span(200, 800)))),
+    // A denial outranks a permission by role, too.
+    (Denied::DeniedByRule, |w| {
+        w.grant.grantee = role(READERS_MEMBER, Role::Nurse);
+        deny(w, |d| d.party = Some(READER));
+    }),
     (Denied::OtherReader, |w| w.intent.reader = Digest::ZERO),
     (Denied::GrantRevoked, |w| {
         w.standing = Standing::Revoked(Tip { height: Height::new(45), time: TimeMs::new(1) })
@@ -162,6 +196,23 @@ const TERMS: &[Row] = &[
     }),
     (Denied::ViewStale, |w| w.head.time = NOW.plus_ms(VIEW_STALE_MS + 1)),
 ];
+
+fn role(member: MemberIndex, role: Role) -> Grantee {
+    Grantee::Role { member, role }
+}
+
+fn of(class: DataClass) -> Classes {
+    Classes::of(&[class]).unwrap()
+}
+
+/// Adds a denial of everything, as narrowed by `edit`.
+fn deny(world: &mut World, edit: fn(&mut Deny)) {
+    let mut deny = Deny { party: None, purposes: None, classes: None, codes: Codes::All, span: None };
+    edit(&mut deny);
+    let mut denies = world.grant.denies.to_vec();
+    denies.push(deny);
+    world.grant.denies = List::new(denies).unwrap();
+}
 
 fn edit_identity(world: &mut World, edit: fn(&mut salus_wire::state::IdentityRecord)) {
     edit(world.identity.as_mut().unwrap());
@@ -227,7 +278,7 @@ fn the_last_moment_of_every_time_still_holds() {
     world.edit_terms = |w, t| t.sent = w.now;
     assert!(world.decide().is_ok());
     let mut world = World::new();
-    world.grant.expires = HEAD.time.plus_ms(1);
+    world.grant.validity = span(HEAD.time.get(), HEAD.time.get() + 1);
     assert!(world.decide().is_ok());
 }
 
@@ -280,6 +331,48 @@ fn permit() -> Permit {
 }
 
 #[test]
+fn a_role_an_application_and_a_sensitive_class_of_its_own_are_permitted() {
+    let mut world = World::new();
+    world.grant.grantee = role(READERS_MEMBER, Role::Nurse);
+    assert_eq!(world.decide().ok().unwrap().grounds().named, Named::Role(Role::Nurse));
+    let mut world = World::new();
+    world.grant.grantee = Grantee::Application { party: READER, key: world.reader_key() };
+    edit_identity(&mut world, |i| i.kind = PartyKind::Application);
+    assert_eq!(world.decide().ok().unwrap().grounds().named, Named::Application);
+    let mut world = World::new();
+    world.grant.scope.classes = of(DataClass::SubstanceUse);
+    world.intent.scope.classes = of(DataClass::SubstanceUse);
+    assert_eq!(world.decide().ok().unwrap().grounds().named, Named::Person);
+}
+
+#[test]
+fn a_denial_that_concerns_others_or_a_part_denies_no_more_than_that() {
+    let spared: [fn(&mut Deny); 5] = [
+        |d| d.party = Some(WRITER),
+        |d| d.purposes = Purposes::of(&[Purpose::Research]),
+        |d| d.classes = Classes::of(&[DataClass::Waveform]),
+        |d| d.codes = codes(&[TEMPERATURE]),
+        |d| d.span = Some(span(2_000, 2_001)),
+    ];
+    for edit in spared {
+        let mut world = World::new();
+        deny(&mut world, edit);
+        assert!(world.decide().is_ok_and(|permit| permit.opens(&header(&world))));
+    }
+    let held: [fn(&mut Deny); 2] = [|d| d.codes = codes(&[HEART_RATE]), |d| d.span = Some(span(799, 800))];
+    for edit in held {
+        let mut world = World::new();
+        deny(&mut world, edit);
+        let permit = world.decide().ok().unwrap();
+        assert_eq!(permit.grounds().held_back.len(), 1);
+        assert!(!permit.opens(&header(&world)));
+        let other = EpochHeader { code: SPO2, span: span(201, 300), ..header(&world) };
+        assert!(permit.opens(&other));
+        assert!(!permit.redeem(&world.refusals, NOW).ok().unwrap().opens(&header(&world)));
+    }
+}
+
+#[test]
 fn a_permit_dies_with_a_refusal_or_with_time() {
     let world = World::new();
     let mut refusals = crate::Refusals::default();
@@ -294,23 +387,44 @@ fn a_permit_dies_with_a_refusal_or_with_time() {
     assert!(permit().redeem(&refusals, NOW).is_ok());
 }
 
-#[test]
-fn a_permit_opens_only_epochs_of_its_chain_writer_class_and_time() {
-    let world = World::new();
-    let header = EpochHeader {
+/// An epoch that the world's permit opens.
+pub(super) fn header(world: &World) -> EpochHeader {
+    EpochHeader {
         epoch: EpochId::new([1; 16]),
         writer: WRITER,
         class: DataClass::Vitals,
+        code: HEART_RATE,
         span: span(799, 2_000),
         grants: world.patient.anchor(),
         threshold: 3,
         share_hashes: List::empty(),
         key_commitment: Digest::ZERO,
-    };
+    }
+}
+
+#[test]
+fn a_grant_shown_at_an_earlier_place_of_its_chain_opens_nothing() {
+    for place in 1..PLACE {
+        let mut world = World::new();
+        world.edit_terms = match place {
+            1 => |_, t| t.grant_index = 1,
+            _ => |_, t| t.grant_index = 2,
+        };
+        let permit = world.decide().ok().unwrap();
+        assert!(!permit.opens(&header(&world)));
+    }
+}
+
+#[test]
+fn a_permit_opens_only_epochs_of_its_chain_writer_class_kind_and_time() {
+    let world = World::new();
+    let header = header(&world);
     let redeemed = permit().redeem(&world.refusals, NOW).ok().unwrap();
     assert!(redeemed.opens(&header));
     assert!(!redeemed.opens(&EpochHeader { writer: READER, ..header.clone() }));
     assert!(!redeemed.opens(&EpochHeader { class: DataClass::Waveform, ..header.clone() }));
+    assert!(redeemed.opens(&EpochHeader { code: SPO2, ..header.clone() }));
+    assert!(!redeemed.opens(&EpochHeader { code: TEMPERATURE, ..header.clone() }));
     assert!(!redeemed.opens(&EpochHeader { span: span(800, 2_000), ..header.clone() }));
     assert!(!redeemed.opens(&EpochHeader { span: span(100, 200), ..header.clone() }));
     assert!(!redeemed.opens(&EpochHeader { grants: seed(1).anchor(), ..header }));

@@ -9,13 +9,16 @@ use salus_crypto::digest::Digest;
 use salus_crypto::kem::{KemPublicKey, KemSecretKey};
 use salus_crypto::secret::Secret;
 use salus_crypto::sign::{PublicKey, SigningKey};
-use salus_wire::consent::{Classes, DataClass, Grant, Intent, IntentTerms, Purpose, Purposes, Vouching};
-use salus_wire::limits::{ACCESS_VALID_MS_MAX, BODY_PLAIN_BYTES};
+use salus_wire::consent::{Grant, Grantee, Intent, IntentTerms, Vouching};
+use salus_wire::limits::{ACCESS_VALID_MS_MAX, GRANT_PLAIN_BYTES, INTENT_PLAIN_BYTES};
 use salus_wire::release::{ReleaseRequest, ReleaseTerms, ShareBytes, reader_digest, release_request_message};
 use salus_wire::state::{AccessRecord, GrantRecord, IdentityRecord, Standing, Tip};
-use salus_wire::tx::{PartyKind, SealedBody, access_commitment, grant_commitment, intent_message};
+use salus_wire::tx::{
+    PartyKind, SealedGrant, SealedIntent, access_commitment, grant_commitment, intent_message,
+};
 use salus_wire::{
-    AccessTag, Blob, ChainId, GrantTag, Height, MemberIndex, PartyId, StateKey, StateValue, TimeMs, TimeSpan,
+    AccessTag, Blob, ChainId, Classes, Codes, DataClass, GrantTag, Height, List, MemberIndex,
+    ObservationCode, PartyId, Purpose, Purposes, Role, Roles, Scope, StateKey, StateValue, TimeMs, TimeSpan,
     encode, namespaces,
 };
 use std::collections::BTreeMap;
@@ -23,6 +26,10 @@ use std::collections::BTreeMap;
 pub(super) const CHAIN: ChainId = ChainId(Digest::from_bytes([9; 32]));
 pub(super) const ME: MemberIndex = MemberIndex::new(2);
 pub(super) const READER: PartyId = PartyId::new([3; 16]);
+pub(super) const READERS_MEMBER: MemberIndex = MemberIndex::new(1);
+pub(super) const HEART_RATE: ObservationCode = ObservationCode::Loinc(8_867);
+pub(super) const SPO2: ObservationCode = ObservationCode::Loinc(59_408);
+pub(super) const TEMPERATURE: ObservationCode = ObservationCode::Loinc(8_310);
 pub(super) const WRITER: PartyId = PartyId::new([4; 16]);
 /// The place of the grant, and of the access, that the request is about.
 pub(super) const PLACE: u16 = 3;
@@ -79,9 +86,10 @@ impl World {
         let intent = intent(&patient, &one_time, &ephemeral);
         let identity = IdentityRecord {
             kind: PartyKind::Person,
-            member: MemberIndex::new(0),
+            member: READERS_MEMBER,
             key: reader_key.public_key(),
             validity: span(0, 2_000_000),
+            roles: Roles::of(&[Role::Nurse]),
             since: Tip { height: Height::new(1), time: TimeMs::new(1) },
             standing: Standing::Active,
         };
@@ -101,6 +109,10 @@ impl World {
             edit_ledger: |_, _| {},
             edit_terms: |_, _| {},
         }
+    }
+
+    pub(super) fn reader_key(&self) -> PublicKey {
+        key(1).public_key()
     }
 
     pub(super) fn access_tag(&self, index: u16) -> AccessTag {
@@ -128,7 +140,7 @@ impl World {
         GrantRecord {
             commitment: grant_commitment(&self.grant),
             one_time: key(6).public_key(),
-            body: sealed(&self.patient.body_key(PLACE), &encode(&self.grant)),
+            body: sealed_grant(&self.patient.body_key(PLACE), &encode(&self.grant)),
             since: Tip { height: Height::new(40), time: TimeMs::new(900_000) },
             standing: self.standing,
         }
@@ -139,7 +151,7 @@ impl World {
         AccessRecord {
             commitment: access_commitment(&intent),
             one_time: self.one_time.public_key(),
-            body: sealed(&self.lane.link(PLACE).body_key(), &encode(&intent)),
+            body: sealed_intent(&self.lane.link(PLACE).body_key(), &encode(&intent)),
             since: SINCE,
         }
     }
@@ -162,8 +174,7 @@ impl World {
             grant_link: show(&self.patient.link(PLACE)),
             grant_body_key: ShareBytes(self.patient.body_key(PLACE)),
             reader: self.ephemeral.clone(),
-            classes: self.intent.classes,
-            span: self.intent.span,
+            scope: self.intent.scope.clone(),
             skip: 0,
         };
         (self.edit_terms)(self, &mut terms);
@@ -206,12 +217,11 @@ fn grant(lane: &ChainSeed, reader_key: &SigningKey) -> Grant {
     Grant {
         salt: [1; 32],
         writer: WRITER,
-        grantee: READER,
-        grantee_key: reader_key.public_key(),
-        classes: Classes::of(&[DataClass::Vitals]).unwrap(),
-        span: span(100, 900),
+        grantee: Grantee::Person { party: READER, key: reader_key.public_key() },
+        scope: Scope { classes: vitals(), codes: codes(&[HEART_RATE, SPO2]), span: span(100, 900) },
         purposes: Purposes::of(&[Purpose::Treatment]).unwrap(),
-        expires: TimeMs::new(1_500_000),
+        validity: span(900_000, 1_500_000),
+        denies: List::empty(),
         lane: lane.anchor(),
         one_time: key(6).public_key(),
     }
@@ -221,10 +231,9 @@ fn intent(patient: &ChainSeed, one_time: &SigningKey, ephemeral: &KemPublicKey) 
     IntentTerms {
         salt: [2; 32],
         requester: READER,
-        vouching: Vouching::Person,
+        vouching: Vouching::Requester,
         grant: GrantTag(patient.link(PLACE).tag()),
-        classes: Classes::of(&[DataClass::Vitals]).unwrap(),
-        span: span(200, 800),
+        scope: Scope { classes: vitals(), codes: codes(&[HEART_RATE, SPO2]), span: span(200, 800) },
         purpose: Purpose::Treatment,
         valid_ms: ACCESS_VALID_MS_MAX,
         reader: reader_digest(ephemeral),
@@ -242,8 +251,20 @@ pub(super) fn show(link: &Link) -> ShareBytes {
     ShareBytes(link.to_secret())
 }
 
-pub(super) fn sealed(key: &Secret<32>, plain: &[u8]) -> SealedBody {
-    Blob::new(seal_body(key, BODY_PLAIN_BYTES, plain, &mut rng()).unwrap()).unwrap()
+pub(super) fn sealed_grant(key: &Secret<32>, plain: &[u8]) -> SealedGrant {
+    Blob::new(seal_body(key, GRANT_PLAIN_BYTES, plain, &mut rng()).unwrap()).unwrap()
+}
+
+pub(super) fn sealed_intent(key: &Secret<32>, plain: &[u8]) -> SealedIntent {
+    Blob::new(seal_body(key, INTENT_PLAIN_BYTES, plain, &mut rng()).unwrap()).unwrap()
+}
+
+pub(super) fn vitals() -> Classes {
+    Classes::of(&[DataClass::Vitals]).unwrap()
+}
+
+pub(super) fn codes(codes: &[ObservationCode]) -> Codes {
+    Codes::only(codes).unwrap()
 }
 
 pub(super) fn other_key() -> PublicKey {

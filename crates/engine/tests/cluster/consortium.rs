@@ -8,7 +8,7 @@ use salus_crypto::digest::Digest;
 use salus_crypto::kem::KemSecretKey;
 use salus_crypto::{Secret, SigningKey};
 use salus_engine::{Config, Engine, Handle, Pacing, Peer, Watch, WatchFailed};
-use salus_wire::limits::BODY_BYTES;
+use salus_wire::limits::GRANT_BODY_BYTES;
 use salus_wire::{Blob, Genesis, GenesisMember, GrantTag, List, MemberIndex, TimeMs, Tx, TxBody};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex};
@@ -103,7 +103,7 @@ impl Consortium {
     /// A grant, and its end.
     pub(crate) fn grant(&self, n: u8) -> (Tx, Tx, GrantTag) {
         let tag = GrantTag(ChainTag::from_digest(Digest::from_bytes([n; 32])));
-        let body = Blob::new(vec![n; BODY_BYTES]).unwrap();
+        let body = Blob::new(vec![n; GRANT_BODY_BYTES]).unwrap();
         let commit = TxBody::CommitGrant { tag, commitment: Digest::from_bytes([n; 32]), body };
         let sign = |body| Tx::sign(self.genesis.chain(), body, &key(7, n));
         (sign(commit), sign(TxBody::RevokeGrant { tag }), tag)

@@ -88,6 +88,7 @@ fn an_altered_or_foreign_header_is_unsigned() {
     refuse(&world, &|header| header.threshold = 1);
     refuse(&world, &|header| header.key_commitment = Digest::ZERO);
     refuse(&world, &|header| header.class = salus_wire::DataClass::Waveform);
+    refuse(&world, &|header| header.code = salus_wire::ObservationCode::Mdc(8_867));
     let chain = ChainId(salus_crypto::digest::fragment_hash(b"another consortium"));
     let writer = world.writer.public_key();
     let fault = verify_share(chain, world.faults, &writer, custodian, &share);

@@ -99,7 +99,7 @@ def epoch_key(shares):
     headers = {share[:-96] for share in shares}
     assert len(headers) == 1
     header = Reader(headers.pop())
-    epoch, _writer, _class, _span, _grants = (header.take(length) for length in (16, 16, 1, 16, 32))
+    epoch, _writer, _class, _kind, _span, _grants = (header.take(length) for length in (16, 16, 1, 5, 16, 32))
     threshold, hashes, committed = header.number("H"), header.digests(), header.take(32)
     header.finish()
     points = [(index + 1, share[-32:]) for index, share in enumerate(shares)]

@@ -32,6 +32,7 @@ pub(crate) fn world(members: usize) -> World {
     let terms = EpochTerms {
         writer: PartyId::new([1; 16]),
         class: DataClass::Vitals,
+        code: salus_wire::ObservationCode::Loinc(8_867),
         span: TimeSpan::new(START, START.plus_ms(3_600_000)).expect("an hour"),
         grants: ChainSeed::generate(&mut rng).anchor(),
     };

@@ -142,7 +142,7 @@ fn grants_and_accesses() {
     let revoke = |by: &SigningKey| signed(withdraw(1), by);
     let gone = [granted.clone(), revoke(&key(1))];
     let short =
-        TxBody::CommitGrant { tag: grant_tag(1), commitment: digest(6), body: sealed(BODY_BYTES - 1) };
+        TxBody::CommitGrant { tag: grant_tag(1), commitment: digest(6), body: sealed(GRANT_BODY_BYTES - 1) };
     let seen = signed(access(1), &key(2));
     let brief = TxBody::RecordAccess { tag: access_tag(1), commitment: digest(7), body: sealed(0) };
     for (name, before, tx, expected) in [

@@ -5,13 +5,12 @@
 use super::*;
 use crate::deposits::Deposits;
 use crate::refusals::Writer;
-use crate::testing::{CHAIN, START, WRITER, World, faults, kem, member, rng, service, span};
+use crate::testing::{CHAIN, START, WRITER, World, faults, kem, member, rng, service, span, vitals};
 use object_store::memory::InMemory;
 use salus_crypto::at_rest::MachineKey;
 use salus_crypto::secret::Secret;
 use salus_fragment::{CheckedShare, OpeningEpoch, SealingEpoch};
 use salus_store::{Disk, Journal};
-use salus_wire::consent::{Classes, DataClass};
 use salus_wire::limits::RPC_BYTES_MAX;
 use salus_wire::release::{
     Deposit, Envelope, EpochShare, ReleaseTerms, ShareBytes, deposit_message, envelope_info,
@@ -72,8 +71,7 @@ fn request(world: &World, n: u16, nonce: u8, span: TimeSpan, skip: u32) -> Relea
         grant_link: ShareBytes(world.patient.link(1).to_secret()),
         grant_body_key: ShareBytes(world.patient.body_key(1)),
         reader: world.ephemeral.public_key(),
-        classes: Classes::of(&[DataClass::Vitals]).unwrap(),
-        span,
+        scope: vitals(span),
         skip,
     };
     let message = release_request_message(CHAIN, &terms);

@@ -10,8 +10,8 @@ use salus_wire::state::{
 };
 use salus_wire::tx::PartyKind;
 use salus_wire::{
-    BatchNumber, Blob, Height, MemberIndex, PartyId, ProvenItem, StateKey, StateProof, StateValue, Terminal,
-    TimeMs, TimeSpan, decode, encode,
+    BatchNumber, Blob, Height, MemberIndex, PartyId, ProvenItem, Roles, StateKey, StateProof, StateValue,
+    Terminal, TimeMs, TimeSpan, decode, encode,
 };
 use std::collections::BTreeMap;
 
@@ -43,7 +43,7 @@ fn grant_record(n: u8, standing: Standing) -> StateValue {
     StateValue::Grant(GrantRecord {
         commitment: digest(n),
         one_time: PublicKey::from_bytes([n; 32]),
-        body: Blob::new(vec![n; 370]).expect("within its limit"),
+        body: Blob::new(vec![n; 690]).expect("within its limit"),
         since: tip(7),
         standing,
     })
@@ -62,7 +62,8 @@ pub(crate) fn entries() -> Entries {
     };
     let identity = |standing| {
         let (kind, member) = (PartyKind::Gateway, MemberIndex::new(3));
-        StateValue::Identity(IdentityRecord { kind, member, key, validity, since: tip(2), standing })
+        let roles = Roles::NONE;
+        StateValue::Identity(IdentityRecord { kind, member, key, validity, roles, since: tip(2), standing })
     };
     let device = DeviceRecord { member: MemberIndex::new(1), since: tip(3), standing: Standing::Active };
     let body = Blob::new(vec![6; 370]).expect("within its limit");

@@ -8,7 +8,6 @@ use super::kept::{Fault, fault};
 use salus_crypto::digest::Digest;
 use salus_crypto::sign::PublicKey;
 use salus_wire::rpc::FinalBlock;
-use salus_wire::tx::SealedBody;
 use salus_wire::{DeviceId, Height, Outcome, Tx, TxBody, encode};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,7 +21,7 @@ const DISTINCT_MIN: usize = 8;
 pub(crate) struct Nameless {
     keys: BTreeMap<PublicKey, Height>,
     commitments: BTreeMap<Digest, Height>,
-    bodies: BTreeMap<SealedBody, Height>,
+    bodies: BTreeMap<Vec<u8>, Height>,
     devices: BTreeSet<[u8; ID_BYTES]>,
 }
 
@@ -53,15 +52,17 @@ impl Nameless {
     fn once(&mut self, height: Height, tx: &Tx, chains: &Chains) -> Result<(), Fault> {
         let (commitment, body) = match &tx.body {
             TxBody::CommitGrant { tag, commitment, body } if chains.owner(tag).is_some() => {
-                (commitment, body)
+                (commitment, body.to_vec())
             }
-            TxBody::RecordAccess { tag, commitment, body } if chains.is_intended(tag) => (commitment, body),
+            TxBody::RecordAccess { tag, commitment, body } if chains.is_intended(tag) => {
+                (commitment, body.to_vec())
+            }
             _ => return Ok(()),
         };
         let repeated = [
             ("key", self.keys.insert(tx.signer, height)),
             ("commitment", self.commitments.insert(*commitment, height)),
-            ("body", self.bodies.insert(body.clone(), height)),
+            ("body", self.bodies.insert(body, height)),
         ];
         match repeated.iter().find_map(|(what, before)| before.map(|before| (what, before))) {
             Some((what, before)) => {

@@ -6,13 +6,13 @@
 
 use salus_crypto::digest::Digest;
 use salus_crypto::sign::PublicKey;
-use salus_wire::limits::BODY_BYTES;
+use salus_wire::limits::{GRANT_BODY_BYTES, INTENT_BODY_BYTES};
 use salus_wire::manifest::held_message;
 use salus_wire::state::{
     AccessRecord, AnchorRecord, DeviceRecord, GrantRecord, IdentityRecord, Standing, StateKey, StateValue,
     Tip,
 };
-use salus_wire::tx::{Held, PartyKind, SealedBody};
+use salus_wire::tx::{Held, PartyKind};
 use salus_wire::{BatchNumber, ChainId, Code, MemberIndex, Outcome, PartyId, Tx, TxBody, namespaces};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -95,11 +95,12 @@ impl Rules {
     fn write(&self, state: &State, tip: Tip, tx: &Tx, no: &mut Objections) -> Option<Write> {
         let signer = tx.signer;
         match &tx.body {
-            TxBody::RegisterIdentity { party, kind, member, key, validity } => {
+            TxBody::RegisterIdentity { party, kind, member, key, validity, roles } => {
                 no.when(!registrar(state, *member, signer), Code::UnknownSigner);
-                let (kind, member, key, validity) = (*kind, *member, *key, *validity);
-                let record =
-                    IdentityRecord { kind, member, key, validity, since: tip, standing: Standing::Active };
+                no.unnamed_when(*kind != PartyKind::Person && roles.iter().next().is_some());
+                let (kind, member, key, validity, roles) = (*kind, *member, *key, *validity, *roles);
+                let (since, standing) = (tip, Standing::Active);
+                let record = IdentityRecord { kind, member, key, validity, roles, since, standing };
                 fresh(state, StateKey::Identity(*party), StateValue::Identity(record), no)
             }
             TxBody::RevokeIdentity { party } => revoke_identity(state, tip, *party, signer, no),
@@ -117,7 +118,7 @@ impl Rules {
                 fresh(state, StateKey::Anchor(*gateway, *batch), StateValue::Anchor(record), no)
             }
             TxBody::CommitGrant { tag, commitment, body } => {
-                whole(body, no);
+                whole(body, GRANT_BODY_BYTES, no);
                 let (commitment, body) = (*commitment, body.clone());
                 let standing = Standing::Active;
                 let record = GrantRecord { commitment, one_time: signer, body, since: tip, standing };
@@ -125,7 +126,7 @@ impl Rules {
             }
             TxBody::RevokeGrant { tag } => revoke_grant(state, tip, StateKey::Grant(*tag), signer, no),
             TxBody::RecordAccess { tag, commitment, body } => {
-                whole(body, no);
+                whole(body, INTENT_BODY_BYTES, no);
                 let (commitment, body) = (*commitment, body.clone());
                 let record = AccessRecord { commitment, one_time: signer, body, since: tip };
                 fresh(state, StateKey::Access(*tag), StateValue::Access(record), no)
@@ -243,7 +244,7 @@ fn gateway_speaks(state: &State, tip: Tip, gateway: PartyId, signer: PublicKey, 
     no.when(tip.time < from || tip.time >= until, Code::OutsideValidity);
 }
 
-/// "The blobs of 6 and 8 are always of exactly 370 bytes; the ledger refuses others."
-fn whole(body: &SealedBody, no: &mut Objections) {
-    no.unnamed_when(body.len() != BODY_BYTES);
+/// "The blobs of 6 are always of exactly 690 bytes, those of 8 of 370; the ledger refuses others."
+fn whole(body: &[u8], bytes: usize, no: &mut Objections) {
+    no.unnamed_when(body.len() != bytes);
 }

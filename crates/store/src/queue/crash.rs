@@ -12,7 +12,7 @@ use salus_crypto::at_rest::MachineKey;
 use salus_crypto::chain::ChainAnchor;
 use salus_crypto::digest::Digest;
 use salus_crypto::sign::PublicKey;
-use salus_wire::{BatchNumber, Blob, Code, DataClass, DeviceId, Sequence, StreamId, TimeMs};
+use salus_wire::{BatchNumber, Blob, Code, DataClass, DeviceId, ObservationCode, Sequence, StreamId, TimeMs};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -138,6 +138,7 @@ fn arrival(device: u8, sequence: u64, frame: Vec<u8>) -> Arrival {
             key: PublicKey::from_bytes([1; 32]),
             grants: ChainAnchor::from_digest(Digest::ZERO),
             class: DataClass::Vitals,
+            code: ObservationCode::Loinc(8_867),
             stream: StreamId::new([2; 16]),
         },
         frame: Blob::new(frame).unwrap(),

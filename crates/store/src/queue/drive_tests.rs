@@ -9,7 +9,7 @@ use salus_crypto::at_rest::MachineKey;
 use salus_crypto::chain::ChainAnchor;
 use salus_crypto::digest::Digest;
 use salus_crypto::sign::PublicKey;
-use salus_wire::{BatchNumber, Blob, Code, DataClass, DeviceId, Sequence, StreamId, TimeMs};
+use salus_wire::{BatchNumber, Blob, Code, DataClass, DeviceId, ObservationCode, Sequence, StreamId, TimeMs};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -22,6 +22,7 @@ fn arrival(sequence: u64, bytes: usize) -> Arrival {
             key: PublicKey::from_bytes([1; 32]),
             grants: ChainAnchor::from_digest(Digest::ZERO),
             class: DataClass::Vitals,
+            code: ObservationCode::Loinc(8_867),
             stream: StreamId::new([2; 16]),
         },
         frame: Blob::new(vec![7; bytes]).unwrap(),

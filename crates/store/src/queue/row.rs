@@ -4,7 +4,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use salus_crypto::chain::ChainAnchor;
 use salus_crypto::sign::PublicKey;
 use salus_wire::limits::FRAME_BYTES_MAX;
-use salus_wire::{BatchNumber, Blob, DataClass, DeviceId, List, Sequence, StreamId, TimeMs};
+use salus_wire::{BatchNumber, Blob, DataClass, DeviceId, List, ObservationCode, Sequence, StreamId, TimeMs};
 
 /// Records in one group.
 pub const GROUP_RECORDS_MAX: usize = 8_192;
@@ -47,6 +47,8 @@ pub struct Route {
     pub grants: ChainAnchor,
     /// Its class of data.
     pub class: DataClass,
+    /// Its kind.
+    pub code: ObservationCode,
     /// Its series.
     pub stream: StreamId,
 }

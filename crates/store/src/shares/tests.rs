@@ -9,7 +9,7 @@ use salus_crypto::digest::Digest;
 use salus_crypto::secret::Secret;
 use salus_crypto::sign::Signature;
 use salus_wire::release::ShareBytes;
-use salus_wire::{DataClass, List, PartyId, TimeSpan};
+use salus_wire::{DataClass, List, ObservationCode, PartyId, TimeSpan};
 use std::io::ErrorKind;
 use std::sync::Arc;
 
@@ -30,6 +30,7 @@ fn share(grants: u8, epoch: u8, from: u64, secret: u8) -> EpochShare {
         epoch: EpochId::new([epoch; 16]),
         writer: PartyId::new([4; 16]),
         class: DataClass::Vitals,
+        code: ObservationCode::Loinc(8_867),
         span: TimeSpan::new(TimeMs::new(from), TimeMs::new(from + 10)).unwrap(),
         grants: chain(grants),
         threshold: 3,

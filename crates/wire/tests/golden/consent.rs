@@ -3,7 +3,10 @@
 use crate::sample::*;
 use salus_wire::consent::{Intent, IntentTerms, Vouching};
 use salus_wire::tx::{Assignment, Enrolment};
-use salus_wire::{Classes, DataClass, DeviceId, Genesis, GenesisMember, Grant, Purpose, Purposes};
+use salus_wire::{
+    Classes, Codes, DataClass, Deny, DeviceId, Genesis, GenesisMember, Grant, Grantee, ObservationCode,
+    Purpose, Purposes, Role, Scope,
+};
 
 pub(crate) fn all() -> Vec<Golden> {
     let enrolment = Enrolment { salt: [1; 32], device: DeviceId::new([2; 16]), key: key(3) };
@@ -13,6 +16,7 @@ pub(crate) fn all() -> Vec<Golden> {
         grants: chain_anchor(3),
         writer: party(4),
         validity: span(),
+        sensitivity: Some(DataClass::SubstanceUse),
     };
     vec![
         golden("genesis", "Genesis", &genesis())
@@ -20,14 +24,24 @@ pub(crate) fn all() -> Vec<Golden> {
             .list(4 + 5 + 8, 64, "members")
             .list(4 + 5 + 8 + 4, 64, "bytes of name"),
         golden("grant", "Grant", &grant())
-            .wrong(96, 0, "no class")
-            .wrong(96, 4, "an unknown class")
-            .wrong(113, 0, "no purpose")
-            .wrong(113, 0x20, "an unknown purpose")
-            .wrong(105, 0, "an empty span"),
+            .wrong(48, 3, "an unknown grantee")
+            .wrong(97, 0, "no class")
+            .wrong(97, 9, "a sensitive class with another")
+            .wrong(98, 1, "an unknown class")
+            .wrong(99, 2, "neither all codes nor some")
+            .list(100, 8, "codes")
+            .wrong(104, 2, "a code of no system")
+            .wrong(104, 1, "codes out of order")
+            .wrong(122, 0, "an empty span")
+            .wrong(130, 0, "no purpose")
+            .wrong(131, 1, "an unknown purpose")
+            .wrong(140, 0, "an empty validity")
+            .list(148, 4, "denials")
+            .wrong(152, 2, "neither somebody nor everybody"),
+        golden("grant-to-role", "Grant", &to_role()).wrong(51, 7, "an unknown role"),
         golden("intent", "Intent", &intent()).wrong(48, 1, "an unknown voucher").wrong(
-            98,
-            5,
+            100,
+            7,
             "an unknown purpose",
         ),
         golden("enrolment", "Enrolment", &enrolment),
@@ -51,14 +65,40 @@ fn grant() -> Grant {
     Grant {
         salt: [1; 32],
         writer: party(2),
-        grantee: party(3),
-        grantee_key: key(4),
-        classes: Classes::of(&[DataClass::Vitals, DataClass::Waveform]).expect("not empty"),
-        span: span(),
+        grantee: Grantee::Person { party: party(3), key: key(4) },
+        scope: Scope {
+            classes: Classes::of(&[DataClass::Vitals, DataClass::Waveform]).expect("not empty"),
+            codes: Codes::only(&[ObservationCode::Loinc(8_867), ObservationCode::Loinc(59_408)])
+                .expect("two"),
+            span: span(),
+        },
         purposes: Purposes::of(&[Purpose::Treatment, Purpose::PatientRequest]).expect("not empty"),
-        expires: time(5),
+        validity: span(),
+        denies: list(vec![
+            Deny {
+                party: Some(party(8)),
+                purposes: Purposes::of(&[Purpose::Research]),
+                classes: Classes::of(&[DataClass::Waveform]),
+                codes: Codes::only(&[ObservationCode::Mdc(131_329)]).expect("one"),
+                span: Some(span()),
+            },
+            Deny { party: None, purposes: None, classes: None, codes: Codes::All, span: None },
+        ]),
         lane: chain_anchor(6),
         one_time: key(7),
+    }
+}
+
+fn to_role() -> Grant {
+    Grant {
+        grantee: Grantee::Role { member: salus_wire::MemberIndex::new(0x0102), role: Role::Nurse },
+        scope: Scope {
+            classes: Classes::of(&[DataClass::SubstanceUse]).expect("not empty"),
+            codes: Codes::All,
+            span: span(),
+        },
+        denies: list(Vec::new()),
+        ..grant()
     }
 }
 
@@ -66,10 +106,13 @@ fn intent() -> Intent {
     let terms = IntentTerms {
         salt: [1; 32],
         requester: party(2),
-        vouching: Vouching::Person,
+        vouching: Vouching::Requester,
         grant: grant_tag(3),
-        classes: Classes::of(&[DataClass::Waveform]).expect("not empty"),
-        span: span(),
+        scope: Scope {
+            classes: Classes::of(&[DataClass::Waveform]).expect("not empty"),
+            codes: Codes::All,
+            span: span(),
+        },
         purpose: Purpose::Research,
         valid_ms: 60_000,
         reader: digest(4),

@@ -6,8 +6,8 @@ use salus_wire::manifest::Suite;
 use salus_wire::receipt::{Leaf, ReceiptVersion};
 use salus_wire::rpc::BatchPlace;
 use salus_wire::{
-    BatchNumber, DataClass, Descriptor, DeviceId, Faults, Geometry, Locator, Manifest, Receipt, SegmentIndex,
-    Sequence, StreamId,
+    BatchNumber, DataClass, Descriptor, DeviceId, Faults, Geometry, Locator, Manifest, ObservationCode,
+    Receipt, SegmentIndex, Sequence, StreamId,
 };
 
 pub(crate) fn all() -> Vec<Golden> {
@@ -15,6 +15,7 @@ pub(crate) fn all() -> Vec<Golden> {
         index: SegmentIndex::new(0x0102_0304),
         stream: StreamId::new([1; 16]),
         class: DataClass::Waveform,
+        code: ObservationCode::Mdc(131_329),
         device: DeviceId::new([2; 16]),
         first_sequence: Sequence::new(3),
         last_sequence: Sequence::new(4),
@@ -31,7 +32,7 @@ pub(crate) fn all() -> Vec<Golden> {
             .wrong(0, 2, "an unknown suite")
             .wrong(33, 0, "no data fragment")
             .wrong(35, 63, "more fragments than members"),
-        golden("descriptor", "Descriptor", &descriptor).wrong(20, 2, "an unknown class"),
+        golden("descriptor", "Descriptor", &descriptor).wrong(20, 6, "an unknown class"),
         golden("leaf", "Leaf", &leaf_of_three()).list(32, 65_600, "bytes of frame"),
         golden("batch-place", "BatchPlace", &place()).list(32, 32, "siblings"),
         golden("receipt", "Receipt", &receipt())

@@ -5,20 +5,19 @@ use salus_wire::release::{
     Deposit, Envelope, EpochHeader, EpochShare, EpochShares, ReleaseRequest, ReleaseTerms, Released,
     ShareBytes,
 };
-use salus_wire::{Classes, DataClass, EpochId, MemberIndex};
+use salus_wire::{Classes, Codes, DataClass, EpochId, MemberIndex, ObservationCode, Scope};
 
-const EPOCH_HEADER: usize = 16 + 16 + 1 + 16 + 32 + 2 + 4 + 2 * 32 + 32;
+const EPOCH_HEADER: usize = 16 + 16 + 1 + 5 + 16 + 32 + 2 + 4 + 2 * 32 + 32;
 const SEALED: usize = 1 + 1120 + 4 + 20;
 
 pub(crate) fn all() -> Vec<Golden> {
     let shares = EpochShares(list(vec![share(1), share(2)]));
-    let hashes = 16 + 16 + 1 + 16 + 32 + 2;
+    let hashes = 16 + 16 + 1 + 5 + 16 + 32 + 2;
     vec![
-        golden("epoch-header", "EpochHeader", &epoch_header(1)).list(hashes, 64, "share hashes").wrong(
-            32,
-            2,
-            "an unknown class",
-        ),
+        golden("epoch-header", "EpochHeader", &epoch_header(1))
+            .list(hashes, 64, "share hashes")
+            .wrong(32, 6, "an unknown class")
+            .wrong(33, 2, "a code of no system"),
         golden("epoch-shares", "EpochShares", &shares).list(0, 64, "epochs").list(
             4 + EPOCH_HEADER + 64 + 32 + hashes,
             64,
@@ -43,6 +42,7 @@ fn epoch_header(n: u8) -> EpochHeader {
         epoch: EpochId::new([n; 16]),
         writer: party(2),
         class: DataClass::Waveform,
+        code: ObservationCode::Mdc(131_329),
         span: span(),
         grants: chain_anchor(3),
         threshold: 0x0102,
@@ -76,8 +76,11 @@ pub(crate) fn release_request() -> ReleaseRequest {
         grant_link: secret(4),
         grant_body_key: secret(5),
         reader: kem_key(6),
-        classes: Classes::of(&[DataClass::Vitals]).expect("not empty"),
-        span: span(),
+        scope: Scope {
+            classes: Classes::of(&[DataClass::Vitals]).expect("not empty"),
+            codes: Codes::only(&[ObservationCode::Loinc(8_867)]).expect("one"),
+            span: span(),
+        },
         skip: 7,
     };
     ReleaseRequest { terms, signature: signature(8) }

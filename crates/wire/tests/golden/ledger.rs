@@ -7,8 +7,8 @@ use salus_wire::state::{
 };
 use salus_wire::tx::{Held, PartyKind};
 use salus_wire::{
-    BatchNumber, Block, ChainId, Code, Header, Height, MemberIndex, Outcome, ProvenItem, StateKey,
-    StateProof, StateValue, Terminal, Tx, TxBody, View,
+    BatchNumber, Block, ChainId, Code, Header, Height, MemberIndex, Outcome, ProvenItem, Role, Roles,
+    StateKey, StateProof, StateValue, Terminal, Tx, TxBody, View,
 };
 
 const HEADER: usize = 194;
@@ -60,26 +60,33 @@ fn transactions() -> Vec<Golden> {
     let (member, party) = (MemberIndex::new(0x0102), party(3));
     let held = |store| Held { store: MemberIndex::new(store), signature: signature(6) };
     let (commitment, body) = (digest(2), blob(370, 3));
-    let register =
-        TxBody::RegisterIdentity { party, kind: PartyKind::Gateway, member, key: key(4), validity: span() };
+    let register = TxBody::RegisterIdentity {
+        party,
+        kind: PartyKind::Person,
+        member,
+        key: key(4),
+        validity: span(),
+        roles: Roles::of(&[Role::Physician, Role::PrivacyOfficer]),
+    };
     let anchor = TxBody::Anchor {
         gateway: party,
         batch: BatchNumber::new(0x0102_0304_0506_0708),
         root: digest(5),
         held: list(vec![held(0), held(2), held(3)]),
     };
-    let commit = TxBody::CommitGrant { tag: grant_tag(1), commitment, body: blob(370, 3) };
+    let commit = TxBody::CommitGrant { tag: grant_tag(1), commitment, body: blob(690, 3) };
     let access = TxBody::RecordAccess { tag: access_tag(1), commitment, body };
     vec![
         golden("tx-register-identity", "Tx", &tx(register))
-            .wrong(17, 2, "a party of no kind")
-            .wrong(52, 9, "no kind"),
+            .wrong(17, 3, "a party of no kind")
+            .wrong(52, 9, "an empty span")
+            .wrong(69, 1, "an unknown role"),
         golden("tx-revoke-identity", "Tx", &tx(TxBody::RevokeIdentity { party })).wrong(0, 9, "no kind"),
         golden("tx-enrol-device", "Tx", &tx(TxBody::EnrolDevice { enrolment: digest(1), member })),
         golden("tx-revoke-device", "Tx", &tx(TxBody::RevokeDevice { enrolment: digest(1) })),
         golden("tx-assign-device", "Tx", &tx(TxBody::AssignDevice { assignment: digest(1), member })),
         golden("tx-anchor", "Tx", &tx(anchor)).list(57, 64, "promises"),
-        golden("tx-commit-grant", "Tx", &tx(commit)).list(65, 370, "bytes of sealed body"),
+        golden("tx-commit-grant", "Tx", &tx(commit)).list(65, 690, "bytes of sealed body"),
         golden("tx-revoke-grant", "Tx", &tx(TxBody::RevokeGrant { tag: grant_tag(1) })),
         golden("tx-record-access", "Tx", &tx(access)).list(65, 370, "bytes of sealed body"),
     ]
@@ -112,24 +119,25 @@ fn values() -> Vec<Golden> {
         member,
         key: key(6),
         validity: span(),
+        roles: Roles::of(&[Role::Nurse]),
         since,
         standing: Standing::Active,
     };
     let device = DeviceRecord { member, since, standing: Standing::Revoked(tip(2)) };
     let (commitment, one_time, body) = (digest(7), key(8), blob(370, 9));
-    let grant = GrantRecord { commitment, one_time, body: blob(370, 9), since, standing: Standing::Active };
+    let grant = GrantRecord { commitment, one_time, body: blob(690, 9), since, standing: Standing::Active };
     let access = AccessRecord { commitment, one_time, body, since };
     vec![
         golden("value-tip", "StateValue", &StateValue::Tip(tip(1))).wrong(0, 7, "no kind"),
         golden("value-member", "StateValue", &StateValue::Member(keys)),
         golden("value-identity", "StateValue", &StateValue::Identity(identity)).wrong(
-            68,
+            70,
             2,
             "a third standing",
         ),
         golden("value-device", "StateValue", &StateValue::Device(device)).wrong(19, 2, "a third standing"),
         golden("value-anchor", "StateValue", &StateValue::Anchor(AnchorRecord { root: digest(1), since })),
-        golden("value-grant", "StateValue", &StateValue::Grant(grant)).list(65, 370, "bytes of sealed body"),
+        golden("value-grant", "StateValue", &StateValue::Grant(grant)).list(65, 690, "bytes of sealed body"),
         golden("value-access", "StateValue", &StateValue::Access(access)).list(
             65,
             370,

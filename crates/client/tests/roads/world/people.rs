@@ -7,10 +7,13 @@ use rand::rngs::StdRng;
 use salus_client::grant::GrantTerms;
 use salus_client::{GrantFile, ReadPlan, Wallet};
 use salus_crypto::{PublicKey, SigningKey};
-use salus_wire::consent::{Classes, DataClass, Purpose, Purposes};
+use salus_wire::consent::Grantee;
 use salus_wire::limits::RPC_BYTES_MAX;
 use salus_wire::tx::{PartyKind, Tx, TxBody};
-use salus_wire::{MemberIndex, PartyId, TimeMs, TimeSpan, decode, encode};
+use salus_wire::{
+    Classes, Codes, List, MemberIndex, PartyId, Purpose, Purposes, Roles, Scope, TimeMs, TimeSpan, decode,
+    encode,
+};
 
 pub(crate) const WRITER: PartyId = PartyId::new([4; 16]);
 pub(crate) const READER: PartyId = PartyId::new([3; 16]);
@@ -35,12 +38,11 @@ pub(crate) fn span(from: u64, until: u64) -> TimeSpan {
 /// Ten days of everything, for treatment, to the reader.
 pub(crate) fn terms() -> GrantTerms {
     GrantTerms {
-        grantee: READER,
-        grantee_key: person(0).public_key(),
-        classes: Classes::of(DataClass::ALL).expect("not empty"),
-        span: span(0, 864_000_000),
+        grantee: Grantee::Person { party: READER, key: person(0).public_key() },
+        scope: Scope { classes: Classes::ORDINARY, codes: Codes::All, span: span(0, 864_000_000) },
         purposes: Purposes::of(&[Purpose::Treatment]).expect("not empty"),
-        expires: START.plus_ms(86_400_000),
+        validity: span(0, 86_400_000),
+        denies: List::empty(),
     }
 }
 
@@ -54,7 +56,8 @@ impl World {
     fn registration(&self, party: PartyId, kind: PartyKind, key: PublicKey) -> Tx {
         let validity = TimeSpan::new(TimeMs::new(0), TimeMs::new(u64::MAX)).expect("not empty");
         let member = MemberIndex::new(0);
-        let body = TxBody::RegisterIdentity { party, kind, member, key, validity };
+        let roles = Roles::NONE;
+        let body = TxBody::RegisterIdentity { party, kind, member, key, validity, roles };
         Tx::sign(self.ledger.chain, body, &self.ledger.registrar[0])
     }
 
@@ -80,7 +83,7 @@ impl World {
     /// A plan to read all that the grant covers.
     pub(crate) fn plan(&self, file: &GrantFile) -> ReadPlan {
         let grant: GrantFile = decode(&encode(file), RPC_BYTES_MAX).expect("just encoded");
-        let (classes, span) = (grant.grant.classes, grant.grant.span);
+        let scope = grant.grant.scope.clone();
         ReadPlan {
             chain: self.ledger.chain,
             faults: self.ledger.faults,
@@ -91,8 +94,7 @@ impl World {
             key: person(0),
             grant,
             next_tag: 1,
-            classes,
-            span,
+            scope,
             purpose: Purpose::Treatment,
             home: MemberIndex::new(0),
         }

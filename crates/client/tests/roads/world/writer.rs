@@ -13,7 +13,7 @@ use salus_wire::rpc::{BatchPlace, Fetched};
 use salus_wire::tx::{Held, Tx, TxBody};
 use salus_wire::{
     BatchNumber, Blob, DataClass, DeviceId, FragmentIndex, Geometry, List, Locator, Manifest, MemberIndex,
-    SegmentIndex, Sequence, StreamId, TimeMs,
+    ObservationCode, SegmentIndex, Sequence, StreamId, TimeMs,
 };
 
 /// Readings on their way into a segment.
@@ -83,6 +83,14 @@ fn at(second: u64) -> TimeMs {
     START.plus_ms(second * 1_000)
 }
 
+/// The one kind of each class here.
+fn code(class: DataClass) -> ObservationCode {
+    match class {
+        DataClass::Waveform => ObservationCode::Mdc(131_329),
+        _ => ObservationCode::Loinc(8_867),
+    }
+}
+
 fn device() -> SigningKey {
     key(6, 0)
 }
@@ -94,7 +102,8 @@ impl World {
     /// custodian.
     pub(crate) fn epoch(&mut self, class: DataClass, hour: u64) -> Epoch {
         let span = span(hour * 3_600_000, (hour + 1) * 3_600_000);
-        let terms = EpochTerms { writer: WRITER, class, span, grants: self.grants() };
+        let code = code(class);
+        let terms = EpochTerms { writer: WRITER, class, code, span, grants: self.grants() };
         let mut rng = StdRng::seed_from_u64(1_000 + 2 * hour + u64::from(class == DataClass::Vitals));
         let key = SealingEpoch::generate(terms, &mut rng);
         let shares = key.shares(self.ledger.chain, self.ledger.faults, &gateway(), &mut rng);

@@ -7,7 +7,8 @@ use salus_wire::block::{receipts_root, transactions_root};
 use salus_wire::rpc::FinalBlock;
 use salus_wire::tx::{Held, PartyKind};
 use salus_wire::{
-    BatchNumber, Blob, ChainId, Code, List, MemberIndex, Outcome, PartyId, TimeMs, TimeSpan, Tx, TxBody, View,
+    BatchNumber, Blob, ChainId, Code, List, MemberIndex, Outcome, PartyId, Roles, TimeMs, TimeSpan, Tx,
+    TxBody, View,
 };
 
 const GATEWAY: PartyId = PartyId::new([1; 16]);
@@ -18,7 +19,7 @@ const ROOT: Digest = Digest::from_bytes([9; 32]);
 fn register(chain: ChainId, party: PartyId, kind: PartyKind, from: u64, by: &SigningKey) -> Tx {
     let (member, key) = (MemberIndex::new(0), key(4, party.as_bytes()[0]).public_key());
     let validity = TimeSpan::new(TimeMs::new(from), TimeMs::new(1_000_000)).unwrap();
-    Tx::sign(chain, TxBody::RegisterIdentity { party, kind, member, key, validity }, by)
+    Tx::sign(chain, TxBody::RegisterIdentity { party, kind, member, key, validity, roles: Roles::NONE }, by)
 }
 
 fn anchor(chain: ChainId, gateway: PartyId, batch: u64, stores: &[u16], by: &SigningKey) -> Tx {

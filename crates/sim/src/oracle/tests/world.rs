@@ -8,7 +8,7 @@ use salus_crypto::digest::Digest;
 use salus_crypto::kem::KemSecretKey;
 use salus_crypto::{Secret, SigningKey};
 use salus_wire::block::{receipts_root, transactions_root};
-use salus_wire::limits::BODY_BYTES;
+use salus_wire::limits::{GRANT_BODY_BYTES, INTENT_BODY_BYTES};
 use salus_wire::rpc::FinalBlock;
 use salus_wire::{
     AccessTag, Blob, Block, ChainId, Code, Genesis, GenesisMember, GrantTag, Header, Height, List,
@@ -51,13 +51,13 @@ pub(crate) fn access_tag(n: u8) -> AccessTag {
     AccessTag(ChainTag::from_digest(Digest::from_bytes([n; 32])))
 }
 
-fn body(role: u8, n: u8) -> Blob<BODY_BYTES> {
-    Blob::new([vec![role], vec![n; BODY_BYTES - 1]].concat()).unwrap()
+fn body<const MAX: usize>(role: u8, n: u8, bytes: usize) -> Blob<MAX> {
+    Blob::new([vec![role], vec![n; bytes - 1]].concat()).unwrap()
 }
 
 pub(crate) fn grant(chain: ChainId, n: u8) -> Tx {
     let commitment = Digest::from_bytes([n.wrapping_add(100); 32]);
-    let body = TxBody::CommitGrant { tag: grant_tag(n), commitment, body: body(7, n) };
+    let body = TxBody::CommitGrant { tag: grant_tag(n), commitment, body: body(7, n, GRANT_BODY_BYTES) };
     Tx::sign(chain, body, &key(7, n))
 }
 
@@ -67,7 +67,7 @@ pub(crate) fn withdrawal(chain: ChainId, n: u8) -> Tx {
 
 pub(crate) fn access(chain: ChainId, n: u8) -> Tx {
     let commitment = Digest::from_bytes([n.wrapping_add(200); 32]);
-    let body = TxBody::RecordAccess { tag: access_tag(n), commitment, body: body(8, n) };
+    let body = TxBody::RecordAccess { tag: access_tag(n), commitment, body: body(8, n, INTENT_BODY_BYTES) };
     Tx::sign(chain, body, &key(8, n))
 }
 
