@@ -1,18 +1,26 @@
 //! `salus access`: who read what, complete as of a height.
 
+use crate::account;
 use crate::args::AccessCommand;
 use crate::grant::{grant_line, listing};
 use crate::output::{Failure, Report};
 use crate::session::Session;
+use salus_client::accounting::Detail;
 use salus_client::listing::{AccessList, ListedAccess};
 use serde_json::{Value, json};
 
 /// Runs the command.
 pub(crate) async fn run(command: &AccessCommand) -> Result<Report, Failure> {
-    let AccessCommand::List { place, wallet } = command;
-    let session = Session::operator(place)?;
-    let list = listing(&session, wallet).await?;
-    Ok(Report::new(value(&list)).lines(lines(&list)))
+    match command {
+        AccessCommand::List { place, wallet } => {
+            let list = listing(&Session::operator(place)?, wallet).await?;
+            Ok(Report::new(value(&list)).lines(lines(&list)))
+        }
+        AccessCommand::Account { place, wallet, each, required, csv } => {
+            let detail = if *each { Detail::Each } else { Detail::Series };
+            account::run(&Session::operator(place)?, wallet, detail, *required, csv.as_deref()).await
+        }
+    }
 }
 
 /// Lines for people.

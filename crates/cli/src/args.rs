@@ -388,6 +388,26 @@ pub(crate) enum AccessCommand {
         #[arg(long)]
         wallet: PathBuf,
     },
+    /// Account for every disclosure of the last six years (45 CFR 164.528): when, to whom, of what, why.
+    ///
+    /// Several of one description to one recipient for one purpose are shown as a series. It is complete as
+    /// of the height that it names. An access that custodians then refused is accounted for, too.
+    Account {
+        #[command(flatten)]
+        place: Place,
+        /// The patient's wallet.
+        #[arg(long)]
+        wallet: PathBuf,
+        /// Show each disclosure by itself.
+        #[arg(long)]
+        each: bool,
+        /// Leave out what the rule does not demand: treatment, payment, operations, the patient's own.
+        #[arg(long)]
+        required: bool,
+        /// Write it here as CSV as well.
+        #[arg(long)]
+        csv: Option<PathBuf>,
+    },
 }
 
 #[derive(Subcommand)]

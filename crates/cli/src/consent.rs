@@ -5,6 +5,7 @@ use crate::grant::listing;
 use crate::output::{Failure, Report};
 use crate::patient::wallet;
 use crate::session::Session;
+use salus_client::grant::Consent;
 use salus_client::listing::ListedGrant;
 use salus_clinical::fhir::{Actor, ConsentParts, ConsentRefused, ConsentTerms, Patient, Uri, consent};
 use salus_wire::Code;
@@ -12,9 +13,10 @@ use salus_wire::consent::{Grant, Grantee};
 use salus_wire::state::Standing;
 use std::path::Path;
 
-/// The bytes of a consent that a wallet keeps.
-pub(crate) fn kept(terms: &ConsentTerms) -> Vec<u8> {
-    consent::write(terms).into_bytes()
+/// A consent as a wallet keeps it.
+pub(crate) fn kept(terms: &ConsentTerms) -> Result<Consent, Failure> {
+    Consent::new(consent::write(terms).into_bytes())
+        .map_err(|_| Failure::new(Code::TooLarge, "the consent is longer than a wallet keeps"))
 }
 
 /// Writes the grant at `index` of a wallet. What it permits is what the ledger holds; whose it is, and the
@@ -34,7 +36,7 @@ pub(crate) async fn write(
         return Err(Failure::new(Code::GrantRevoked, "a consent that is withdrawn is not written as active"));
     }
     let consents = wallet(path)?.consents;
-    let kept = consents.iter().find(|(of, _)| *of == index).map(|(_, json)| json.as_slice());
+    let kept = consents.iter().find(|(of, _)| *of == index).map(|(_, json)| &**json);
     let json = consent::write(&terms(grant, listed, kept, patient)?);
     let value = serde_json::from_str(&json)
         .map_err(|_| Failure::new(Code::Internal, "the consent is not what was written"))?;

@@ -34,6 +34,8 @@ pub(crate) async fn run(command: &GrantCommand) -> Result<Report, Failure> {
             let session = Session::operator(place)?;
             let wish = Wish::of(terms, crate::patient::wallet(wallet)?.writer, now())?;
             let finished = finish_earlier(&session, wallet).await?;
+            // What cannot be granted must not end what was.
+            wish.terms(&session).await?;
             let gone = revoke(&session, wallet, *index).await?.at.height;
             let (new, committed) = create(&session, wallet, &wish, out).await?;
             Ok(created(finished, new, &committed, out)
@@ -80,10 +82,9 @@ pub(crate) async fn create(
 ) -> Result<(u16, Committed), Failure> {
     let mut wallet = wallet(path)?;
     let terms = wish.terms(session).await?;
+    let consent = wish.consent.as_ref().map(consent::kept).transpose()?;
     let index = wallet.grant(session.chain(), terms, &mut rng()?)?.file.index;
-    if let Some(terms) = &wish.consent {
-        wallet.consents.push((index, consent::kept(terms)));
-    }
+    wallet.consents.extend(consent.map(|consent| (index, consent)));
     store(path, &wallet)?;
     finish(session, path, &mut wallet, out).await
 }

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod access;
+mod account;
 mod args;
 mod bench;
 mod confines;

@@ -73,6 +73,29 @@ impl Ward {
         .await
     }
 
+    /// The accounting holds every access of the list, once, with its recipient.
+    fn accounts(&self, accesses: &Value, nurse: &str) {
+        let count = |grant: &Value| grant["accesses"].as_array().unwrap().len();
+        let listed: usize = accesses["grants"].as_array().unwrap().iter().map(count).sum();
+        let csv = self.consortium.people("accounting.csv");
+        let words = ["access", "account", "--wallet", &self.wallet, "--csv", &csv];
+        let each = self.consortium.salus(&[&words[..], &["--each"]].concat());
+        assert_eq!(each["disclosures"].as_array().unwrap().len(), listed);
+        assert_eq!(std::fs::read_to_string(&csv).unwrap().lines().count(), listed + 1);
+        let series = self.consortium.salus(&words);
+        let series = series["disclosures"].as_array().unwrap();
+        let times = |entry: &Value| entry["times"].as_str().unwrap().parse::<usize>().unwrap();
+        assert_eq!(series.iter().map(times).sum::<usize>(), listed);
+        let sensitive = series.iter().find(|entry| entry["description"] == "substance-use").unwrap();
+        assert_eq!(
+            (sensitive["recipient"].as_str(), sensitive["roles"].as_str()),
+            (Some(nurse), Some("nurse"))
+        );
+        assert!(!sensitive["organisation"].as_str().unwrap().is_empty());
+        let required = self.consortium.salus(&[&words[..], &["--required"]].concat());
+        assert_eq!(required["disclosures"].as_array().unwrap().len(), 0);
+    }
+
     fn refused(&self, person: &str, grant: &str, options: &[&str]) -> String {
         self.try_read(person, grant, options)["error"].as_str().unwrap().to_owned()
     }
@@ -140,6 +163,7 @@ async fn a_grant_opens_what_it_says_to_whom_it_says_and_nothing_else() {
     let accesses = ward.consortium.salus(&["access", "list", "--wallet", &ward.wallet]);
     let first = &accesses["grants"][0]["accesses"][0];
     assert_eq!((first["requester"].as_str(), first["purpose"].as_str()), (Some(&*nurse), Some("TREAT")));
+    ward.accounts(&accesses, &nurse);
 }
 
 /// The consent of the vectors, with this person, gateway and purposes; nothing is denied.

@@ -16,6 +16,13 @@ use salus_wire::release::ShareBytes;
 use salus_wire::tx::{SealedGrant, TxBody, grant_commitment};
 use salus_wire::{Blob, List, Purposes, Scope, Tx, decode, encode};
 
+/// Bytes of a consent that a wallet keeps: more than the longest that a grant can say, and so few that the
+/// longest chain of them is still a wallet.
+pub const CONSENT_BYTES_MAX: usize = 12 * 1024;
+
+/// A consent as JSON.
+pub type Consent = Blob<CONSENT_BYTES_MAX>;
+
 /// Grants that one wallet entry can hold: the chain's length.
 pub const GRANTS_MAX: u16 = CHAIN_LEN_MAX;
 
@@ -32,7 +39,7 @@ pub struct Wallet {
     /// would make every later grant of the chain useless.
     pub pending: Option<Pending>,
     /// Consents that grants were made of, by index, as JSON. Never sent anywhere.
-    pub consents: Vec<(u16, Vec<u8>)>,
+    pub consents: Vec<(u16, Consent)>,
 }
 
 /// A grant that was made and is not yet known to be final.

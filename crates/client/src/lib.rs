@@ -6,6 +6,7 @@
 //! `Verified<Sample>` (INV-6).
 #![forbid(unsafe_code)]
 
+pub mod accounting;
 pub mod ask;
 pub mod drive;
 pub mod error;

@@ -4,7 +4,8 @@
 //!  Intending ──final──▶ Gathering shares ──t of n──▶ Gathering segments ──all──▶ Proving ──▶ Done
 //! ```
 //!
-//! While the tag is found taken, it looks for the next that is free and intends again. It is told answers ([`Told`]) and says what to ask ([`Ask`]). It trusts nobody: shares are held
+//! While the tag is found taken, it looks for the next that is free and intends again. It is told answers
+//! ([`Told`]) and says what to ask ([`Ask`]). It trusts nobody: shares are held
 //! against their hashes, fragments against their manifest, manifests against the anchor in a state
 //! proof, readings against the device's signature. What it yields is `Verified<Sample>` (INV-6).
 //! A member that answers wrongly is named in [`ReadResult::faults`] and the read goes on without it.

@@ -38,7 +38,8 @@ pub(super) fn read(text: &str) -> Result<Moment, Why> {
 }
 
 /// The `dateTime` of a millisecond, in UTC, or `None` after the year 9999.
-pub(super) fn write(time: TimeMs) -> Option<String> {
+#[must_use]
+pub fn write(time: TimeMs) -> Option<String> {
     let ms = i128::from(time.get());
     let at = OffsetDateTime::from_unix_timestamp_nanos(ms * 1_000_000).ok()?;
     let (year, month, day) = at.to_calendar_date();
