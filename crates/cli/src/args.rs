@@ -194,6 +194,14 @@ pub(crate) enum DeviceCommand {
         /// Keep everything that it reads under a sensitive class, which no general grant opens.
         #[arg(long, value_enum)]
         sensitivity: Option<SensitivityArg>,
+        /// With a patient's first device: give these roles of the member a grant of the ordinary classes for
+        /// treatment, for as long as the assignment holds. The patient sees it like any other, and can
+        /// withdraw it. Its file is written beside the device's.
+        #[arg(long, value_enum, num_args = 1.., default_values = ["physician", "nurse"])]
+        treatment: Vec<RoleArg>,
+        /// Give no such grant.
+        #[arg(long, conflicts_with = "treatment")]
+        no_treatment: bool,
     },
     /// Stream a recording from an enrolled device over MQTT, each frame signed.
     Stream {

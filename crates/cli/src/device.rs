@@ -4,14 +4,16 @@
 //! count is moved on and stored *before* frames are signed, so that no crash leads to two frames
 //! with one sequence.
 
-use crate::args::{DeviceCommand, Place};
+use crate::args::{DeviceCommand, Place, RoleArg};
 use crate::ecg;
 use crate::files::{load, recording, store, write_secret};
+use crate::grant;
 use crate::layout::Layout;
 use crate::output::{Failure, Report};
 use crate::patient::{gateway_config, wallet};
 use crate::person::{authority, validity};
 use crate::session::{Session, link, rng};
+use crate::terms::Wish;
 use borsh::{BorshDeserialize, BorshSerialize};
 use rand_core::{CryptoRng, Rng};
 use salus_client::Wallet;
@@ -29,10 +31,10 @@ use salus_link::{Credential, DeviceTls, Subject};
 use salus_wire::ids::{DeviceId, GrantTag, MemberIndex, Sequence, TimeMs};
 use salus_wire::release::ShareBytes;
 use salus_wire::tx::{Assignment, Enrolment, assignment_commitment, enrolment_commitment};
-use salus_wire::{Code, DataClass, List, Tx, TxBody};
+use salus_wire::{Code, DataClass, List, Role, Tx, TxBody};
 use serde_json::json;
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// The DNS name in a gateway's certificate, which devices check.
@@ -73,13 +75,21 @@ pub(crate) struct Signed {
 /// Runs the command.
 pub(crate) async fn run(command: &DeviceCommand) -> Result<Report, Failure> {
     match command {
-        DeviceCommand::Enrol { place, gateway, wallet, out, days, sensitivity } => {
+        DeviceCommand::Enrol { place, gateway, wallet, out, days, sensitivity, treatment, no_treatment } => {
             let session = Session::operator(place)?;
             let sensitivity = sensitivity.map(DataClass::from);
             let file = enlist_as(&session, gateway, wallet, out, *days, sensitivity).await?;
-            Ok(Report::new(json!({ "file": out, "enrolment": file.enrolment.to_string() }))
+            let roles = if *no_treatment { &[][..] } else { treatment };
+            let grants = treat(&session, wallet, out, *days, roles).await?;
+            let line = |grant: &PathBuf| {
+                format!("the ward reads with `{}`; the patient can withdraw it", grant.display())
+            };
+            let lines: Vec<String> = grants.iter().map(line).collect();
+            let enrolment = file.enrolment.to_string();
+            Ok(Report::new(json!({ "file": out, "enrolment": enrolment, "treatment": grants }))
                 .line(format!("enrolled; the device's keys are in `{}`", out.display()))
-                .line("the ledger holds salted commitments to the device and to whom it is assigned"))
+                .line("the ledger holds salted commitments to the device and to whom it is assigned")
+                .lines(lines))
         }
         DeviceCommand::Stream { device, recording, rate, frame, seconds, real_time } => {
             let what = Streaming { rate: *rate, frame: *frame, seconds: *seconds, real_time: *real_time };
@@ -100,6 +110,30 @@ async fn revoke(place: &Place, device: &Path) -> Result<Report, Failure> {
     let body = TxBody::RevokeDevice { enrolment: file.enrolment };
     let height = session.submit(&Tx::sign(session.chain(), body, &session.registrar()?)).await?.at.height;
     Ok(Report::new(json!({ "height": height.get() })).line(format!("revoked, final at height {height}")))
+}
+
+/// The treatment relation of the member that collects the data: a grant to each of these roles there, unless
+/// the patient has granted something already. Gives the files.
+async fn treat(
+    session: &Session,
+    wallet_file: &Path,
+    out: &Path,
+    days: u64,
+    roles: &[RoleArg],
+) -> Result<Vec<PathBuf>, Failure> {
+    let mut files = Vec::new();
+    if !wallet(wallet_file)?.one_time.is_empty() {
+        return Ok(files);
+    }
+    for role in roles.iter().map(|role| Role::from(*role)) {
+        let mut name = out.as_os_str().to_owned();
+        name.push(format!(".{}.grant", role.name()));
+        let file = PathBuf::from(name);
+        let wish = Wish::ward(session.home, role, days, now())?;
+        grant::create(session, wallet_file, &wish, &file).await?;
+        files.push(file);
+    }
+    Ok(files)
 }
 
 /// Enrols a new device, of whose readings the kind says the class, and assigns it to the patient of a wallet.

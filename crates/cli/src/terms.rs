@@ -51,6 +51,19 @@ impl Wish {
         })
     }
 
+    /// All that a ward measures from now on, for treatment, to a role of its member.
+    pub(crate) fn ward(member: MemberIndex, role: Role, days: u64, now: TimeMs) -> Result<Self, Failure> {
+        let (span, validity) = spans(now, 1, days.saturating_mul(24))?;
+        Ok(Self {
+            to: To::Role(member, role),
+            scope: Scope { classes: Classes::ORDINARY, codes: Codes::All, span },
+            purposes: Purposes::only(Purpose::Treatment),
+            validity,
+            denies: List::empty(),
+            consent: None,
+        })
+    }
+
     /// What the command line says, or the consent that it names. `writer` is the gateway of the wallet.
     pub(crate) fn of(args: &TermsArgs, writer: PartyId, now: TimeMs) -> Result<Self, Failure> {
         if let Some(path) = &args.consent {

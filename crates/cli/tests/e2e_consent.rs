@@ -30,8 +30,8 @@ impl Ward {
         let wallet = consortium.people("patient.wallet");
         consortium.salus(&["patient", "new", "--out", &wallet]);
         let ward = Self { consortium, wallet };
-        ward.stream("monitor.device", &[]);
-        ward.stream("programme.device", &["--sensitivity", "substance-use"]);
+        ward.stream("monitor.device", &["--no-treatment"]);
+        ward.stream("programme.device", &["--sensitivity", "substance-use", "--no-treatment"]);
         ward
     }
 
@@ -65,10 +65,15 @@ impl Ward {
 
     /// Reads until everything of one device is there.
     async fn read(&self, person: &str, grant: &str, options: &[&str]) -> Value {
+        self.read_of(1, person, grant, options).await
+    }
+
+    /// Reads until everything of so many devices is there.
+    async fn read_of(&self, devices: u64, person: &str, grant: &str, options: &[&str]) -> Value {
         until("all of it is read", SOON, async || {
             let result = self.try_read(person, grant, options);
             assert!(result["error"].is_null() || result["error"] == "SAL-2018", "{result}");
-            (result["readings"] == SECONDS).then_some(result)
+            (result["readings"] == devices * SECONDS).then_some(result)
         })
         .await
     }
@@ -184,6 +189,11 @@ fn consent(person: &str, writer: &str) -> Value {
 async fn a_fhir_consent_becomes_a_grant_and_comes_back_as_it_was() {
     let ward = Ward::open().await;
     let nurse = ward.register("nurse.person", &["--role", "nurse"]);
+    // The ward that collects the data may treat, by a grant that the patient sees.
+    ward.stream("second.device", &[]);
+    ward.read_of(2, "nurse.person", "second.device.nurse.grant", &[]).await;
+    let seen = ward.consortium.salus(&["grant", "list", "--wallet", &ward.wallet]);
+    assert_eq!(seen["grants"][1]["grantee"], "every nurse of member 0");
     let config: toml::Table =
         std::fs::read_to_string(ward.consortium.dir.join("gateway-0/gateway.toml")).unwrap().parse().unwrap();
     let writer = config["party"].as_str().unwrap();
@@ -192,7 +202,7 @@ async fn a_fhir_consent_becomes_a_grant_and_comes_back_as_it_was() {
     let keep = |value: &Value| std::fs::write(&file, value.to_string()).unwrap();
     keep(&given);
     let index = ward.grant("fhir.grant", &["--consent", &file]).to_string();
-    ward.read("nurse.person", "fhir.grant", &[]).await;
+    ward.read_of(2, "nurse.person", "fhir.grant", &[]).await;
     let back = ["grant", "consent", "--wallet", &ward.wallet, "--index", &index];
     assert_eq!(ward.consortium.salus(&back), given);
 
