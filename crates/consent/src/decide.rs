@@ -42,7 +42,8 @@ pub struct Redeemed {
 /// than the view the request was opened in. `now` is the custodian's own clock.
 ///
 /// # Errors
-/// The first clause of the module's list that does not hold.
+/// The first clause that does not hold: the view's age, the access's time, its lane, the requester, the grant's
+/// terms ([`judge()`]), the intent, the grant's standing.
 pub fn decide(opened: Opened, view: &FinalView, refusals: &Refusals, now: TimeMs) -> Result<Permit, Denied> {
     view.fresh(now)?;
     if view.at().height < opened.seen_at {

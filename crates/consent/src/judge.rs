@@ -1,9 +1,9 @@
 //! What a grant says to somebody who asks, and on what grounds. It looks at the patient's terms alone;
 //! that the grant is final, unrevoked and the asker genuine is for [`crate::decide()`].
 //!
-//! A grant permits when it names the asker, covers all that is asked, allows the purpose and holds now.
-//! A rule of denial in it outranks that: one that matches everything asked for denies, one that matches
-//! a part holds that part back.
+//! A grant permits when it names the asker, covers all that the intent asks for, allows the purpose and holds
+//! now. A rule of denial in it outranks that: one that by itself matches everything that the intent asks for
+//! denies, one that matches a part holds that part back.
 
 use crate::denied::Denied;
 use salus_planted::{Bug, is};
@@ -50,7 +50,7 @@ pub struct Grounds {
 /// Judges `ask` by the terms of `grant`.
 ///
 /// # Errors
-/// The first clause that does not hold, in the order of the module's list.
+/// The first clause that does not hold: who is named, classes, kinds, times, purpose, validity, denials.
 pub fn judge(grant: &Grant, ask: &Ask<'_>) -> Result<Grounds, Denied> {
     let named = named(grant, ask)?;
     within(grant, ask)?;

@@ -23,7 +23,7 @@ pub enum Grantee {
         /// The key with which they sign intents under this grant.
         key: PublicKey,
     } = 0,
-    /// Whoever a member has registered in a role.
+    /// Every person whom a member has registered in a role.
     Role {
         /// The member.
         member: MemberIndex,
@@ -113,8 +113,8 @@ pub struct IntentTerms {
     pub scope: Scope,
     /// For what purpose.
     pub purpose: Purpose,
-    /// Milliseconds of block time for which this may be used, at most
-    /// [`crate::limits::ACCESS_VALID_MS_MAX`].
+    /// Milliseconds of block time for which this may be used; more than
+    /// [`crate::limits::ACCESS_VALID_MS_MAX`] counts as that.
     pub valid_ms: u32,
     /// The digest of the ephemeral public key to which custodians re-seal.
     pub reader: Digest,
