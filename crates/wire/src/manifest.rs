@@ -80,7 +80,7 @@ pub struct Manifest {
     pub geometry: Geometry,
     /// Bytes of ciphertext before cutting, already a size class.
     pub ciphertext_len: u32,
-    /// SHA-256 under [`namespaces::CIPHERTEXT`] of the whole ciphertext: if fragments check but
+    /// The [`salus_crypto::digest::ciphertext_hash`] of the whole ciphertext: if fragments check but
     /// this does not, the writer is to blame.
     pub ciphertext: Digest,
     /// BLAKE3 of each fragment, in order; as many as the geometry has fragments.
