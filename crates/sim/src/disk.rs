@@ -33,6 +33,11 @@ pub struct Ills {
 }
 
 impl Ills {
+    /// Whether the disk kept something from being written in this life, though it may be well again.
+    pub fn has_refused(&self) -> bool {
+        self.hits.load(Ordering::Relaxed) > 0
+    }
+
     fn check(&self) -> io::Result<()> {
         let kind = if self.failing.load(Ordering::Relaxed) {
             io::ErrorKind::Other
@@ -300,5 +305,23 @@ impl ObjectStore for Objects {
 
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> object_store::Result<()> {
         self.kept.copy_opts(from, to, options).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::SeedableRng;
+
+    #[test]
+    fn what_a_full_disk_refused_is_a_reason_to_end_until_the_next_life() {
+        let disks = Disks::default();
+        assert!(disks.ills.check().is_ok() && !disks.ills.has_refused());
+        disks.ills.full.store(true, Ordering::Relaxed);
+        assert!(disks.ills.check().is_err());
+        disks.ills.full.store(false, Ordering::Relaxed);
+        assert!(disks.ills.check().is_ok() && disks.ills.has_refused());
+        disks.crash(&mut StdRng::seed_from_u64(1));
+        assert!(!disks.ills.has_refused());
     }
 }

@@ -19,7 +19,7 @@ use salus_crypto::chain::{Link, seal_body};
 use salus_crypto::digest::Digest;
 use salus_crypto::kem::KemSecretKey;
 use salus_crypto::secret::Secret;
-use salus_crypto::sign::SigningKey;
+use salus_crypto::sign::{PublicKey, SigningKey};
 use salus_wire::consent::{Intent, IntentTerms, Vouching};
 use salus_wire::limits::{ACCESS_VALID_MS_MAX, INTENT_PLAIN_BYTES, REQUEST_SKEW_MS_MAX};
 use salus_wire::release::{ReleaseRequest, ReleaseTerms, ShareBytes, reader_digest, release_request_message};
@@ -308,19 +308,18 @@ pub fn transactions(world: &Arc<World>, context: &Context) {
     });
 }
 
+/// Registers a person for ever, without a role.
+fn registration(party: PartyId, member: MemberIndex, key: PublicKey) -> TxBody {
+    let (kind, validity, roles) = (PartyKind::Person, ever(), Roles::NONE);
+    TxBody::RegisterIdentity { party, kind, member, key, validity, roles }
+}
+
 /// A person who is registered already.
 fn registered_again(world: &World, rng: &mut StdRng) -> Option<Tx> {
     let party = world.cast.readers.first()?.party;
     let key = SigningKey::generate(rng).public_key();
     let member = MemberIndex::new(0);
-    let body = TxBody::RegisterIdentity {
-        party,
-        kind: PartyKind::Person,
-        member,
-        key,
-        validity: ever(),
-        roles: Roles::NONE,
-    };
+    let body = registration(party, member, key);
     Some(Tx::sign(world.cast.chain, body, &world.cast.members.first()?.registrar))
 }
 
@@ -330,14 +329,7 @@ async fn race(world: &World, ground: &Caller, rng: &mut StdRng) {
     let party = PartyId::new(rng.random());
     let calls = world.cast.indices().zip(&world.cast.members).map(|(member, at)| {
         let key = SigningKey::generate(rng).public_key();
-        let body = TxBody::RegisterIdentity {
-            party,
-            kind: PartyKind::Person,
-            member,
-            key,
-            validity: ever(),
-            roles: Roles::NONE,
-        };
+        let body = registration(party, member, key);
         (member, Request::Submit(Box::new(Tx::sign(world.cast.chain, body, &at.registrar))))
     });
     let calls: Vec<_> = calls.collect();
@@ -348,14 +340,7 @@ fn transaction(world: &World, rng: &mut StdRng) -> Option<Tx> {
     let (cast, stranger) = (&world.cast, SigningKey::generate(rng));
     let registrar = &cast.members.first()?.registrar;
     let quorum = cast.faults.quorum();
-    let register = |party: PartyId| TxBody::RegisterIdentity {
-        party,
-        kind: PartyKind::Person,
-        member: MemberIndex::new(0),
-        key: stranger.public_key(),
-        validity: ever(),
-        roles: Roles::NONE,
-    };
+    let register = |party: PartyId| registration(party, MemberIndex::new(0), stranger.public_key());
     let (body, key) = match rng.random_range(0..6) {
         0 => {
             let mut forged = Tx::sign(cast.chain, register(PartyId::new(rng.random())), registrar);

@@ -267,7 +267,7 @@ impl World {
             lock(&self.story).push(format!("        member {member} ended: {how:?}"));
         }
         // What a disk refused is heard of when it may have room again.
-        let refused = self.seat(member).disks.ills.hits.load(Ordering::Relaxed) > 0;
+        let refused = self.seat(member).disks.ills.has_refused();
         if !refused && !self.liars.contains(&member) && !self.plan.storage_faults {
             self.breaks(Broken {
                 promise: "recovery",

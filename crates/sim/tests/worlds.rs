@@ -40,6 +40,17 @@ fn every_promise_holds_in_worlds_of_seven_members() {
     happened(&total, "checked", &["frames kept", "reads that succeeded", "withdrawals"]);
 }
 
+/// Seeds beyond those of the other tests in which something broke once: `reliability/found.md`.
+const BROKE_ONCE: [&str; 11] =
+    ["407", "1302", "1717", "1753", "2484", "13213", "19197", "100071", "100109", "200029", "200099"];
+
+#[test]
+fn every_promise_holds_in_worlds_that_broke_once() {
+    for seed in BROKE_ONCE {
+        worlds(&["--seeds", "1", "--from", seed]);
+    }
+}
+
 #[test]
 fn the_same_seed_gives_the_same_world() {
     worlds(&["--seeds", "5", "--from", "40", "--twice"]);

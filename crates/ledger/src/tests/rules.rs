@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::{admit, genesis_state, revoked};
+use salus_wire::Role;
 use salus_wire::state::{Standing, Tip};
 
 /// In a world where `before` happened, `tx` alone in a block ends as `expected`; admission agrees;
@@ -26,6 +27,13 @@ fn check(name: &str, before: &[Tx], tx: &Tx, expected: Outcome) {
 fn registrations() {
     let person = |member, by: &SigningKey| signed(register(1, PartyKind::Person, member, 0, 9_000), by);
     let revoke = |by: &SigningKey| signed(TxBody::RevokeIdentity { party: party(1) }, by);
+    let nurse = |kind| {
+        let mut body = register(1, kind, 0, 0, 9_000);
+        if let TxBody::RegisterIdentity { roles, .. } = &mut body {
+            *roles = Roles::of(&[Role::Nurse]);
+        }
+        signed(body, &registrar(0))
+    };
     let there = person(0, &registrar(0));
     let gone = [there.clone(), revoke(&registrar(0))];
     let once = std::slice::from_ref(&there);
@@ -39,6 +47,9 @@ fn registrations() {
         ),
         ("a person by a service key", &[], &person(0, &service(0)), refused(Code::UnknownSigner)),
         ("a person by a member that is not", &[], &person(4, &registrar(0)), refused(Code::UnknownSigner)),
+        ("a person with a role", &[], &nurse(PartyKind::Person), Outcome::Applied),
+        ("a gateway with a role", &[], &nurse(PartyKind::Gateway), refused(Code::Malformed)),
+        ("an application with a role", &[], &nurse(PartyKind::Application), refused(Code::Malformed)),
         ("a copy", once, &there, refused(Code::AlreadyExists)),
         ("the party again by another member", once, &person(1, &registrar(1)), refused(Code::AlreadyExists)),
         ("a copy after revocation", &gone, &there, refused(Code::AlreadyExists)),
