@@ -5,9 +5,10 @@
 use crate::sample::{Sampler, sample};
 use crate::targets::Seed;
 use borsh::{BorshDeserialize, BorshSerialize};
+use salus_wire::emergency::{EmergencyKit, LookShares, NextLooks, Review};
 use salus_wire::limits::{
-    BLOCK_BYTES_MAX, DESCRIPTOR_BYTES, GRANT_PLAIN_BYTES, INTENT_PLAIN_BYTES, LEAF_BYTES_MAX, RPC_BYTES_MAX,
-    TX_BYTES_MAX,
+    BLOCK_BYTES_MAX, DESCRIPTOR_BYTES, EMERGENCY_KIT_PLAIN_BYTES, GRANT_PLAIN_BYTES, INTENT_PLAIN_BYTES,
+    LEAF_BYTES_MAX, RPC_BYTES_MAX, TX_BYTES_MAX,
 };
 use salus_wire::receipt::Leaf;
 use salus_wire::release::{Deposit, EpochHeader, EpochShares, ReleaseRequest, Released};
@@ -58,6 +59,10 @@ pub const SHAPES: &[Shape] = &[
     shape::<StateValue, RPC_BYTES_MAX>("state_value"),
     shape::<StateProof, RPC_BYTES_MAX>("state_proof"),
     shape::<CertifiedChain, RPC_BYTES_MAX>("certified_chain"),
+    shape::<LookShares, RPC_BYTES_MAX>("look_shares"),
+    shape::<NextLooks, RPC_BYTES_MAX>("next_looks"),
+    shape::<EmergencyKit, EMERGENCY_KIT_PLAIN_BYTES>("emergency_kit"),
+    shape::<Review, INTENT_PLAIN_BYTES>("review"),
 ];
 
 /// The first byte selects the type; the rest is decoded as one.

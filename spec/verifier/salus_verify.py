@@ -112,26 +112,30 @@ def certified_chain(r):
 
 
 def state_key(r):
-    kind = r.below(1, 8)
-    sizes = {0: 0, 1: 2, 2: 16, 3: 32, 4: 32, 5: 24, 6: 32, 7: 32}
+    kind = r.below(1, 9)
+    sizes = {0: 0, 1: 2, 2: 16, 3: 32, 4: 32, 5: 24, 6: 32, 7: 32, 8: 32}
     return r.take(sizes[kind])
 
 
 def state_value(r):
-    kind = r.below(1, 7)
+    kind = r.below(1, 8)
     if kind == 0:
         return tip(r)
     if kind == 1:
         return r.take(5 * 32)
     if kind == 2:
-        return r.below(1, 3), r.number(2), r.take(32), span(r), r.below(2, 128), tip(r), standing(r)
+        plain = r.below(1, 3), r.number(2), r.take(32), span(r), r.below(2, 128)
+        second = r.take(32) if r.below(1, 2) else None
+        return plain, second, tip(r), standing(r)
     if kind == 3:
         return r.number(2), tip(r), standing(r)
     if kind == 4:
         return {"root": r.digest(), "since": tip(r)}
     if kind == 5:
         return r.take(64), r.blob(690), tip(r), standing(r)
-    return r.take(64), r.blob(370), tip(r)
+    if kind == 6:
+        return r.take(64), r.blob(434), tip(r)
+    return r.blob(434), tip(r)
 
 
 def item(r):

@@ -1,5 +1,6 @@
 //! The command line: what may be asked, in words that a hospital engineer knows. Nothing acts here.
 
+mod emergency;
 mod terms;
 
 use clap::{Args, Parser, Subcommand};
@@ -8,6 +9,7 @@ use salus_wire::ids::PartyId;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+pub(crate) use emergency::EmergencyCommand;
 pub(crate) use terms::{ClassArg, PurposeArg, RoleArg, RoleAt, SensitivityArg, TermsArgs};
 
 /// Keep medical readings so that no single organisation can lose, read or rewrite them.
@@ -49,6 +51,9 @@ pub(crate) enum Command {
     Grant(GrantCommand),
     /// Read under a grant: record the access, gather key shares and fragments, verify.
     Read(ReadArgs),
+    /// Prepare for an emergency, read in one, and review what was read.
+    #[command(subcommand)]
+    Emergency(EmergencyCommand),
     /// See who read what.
     #[command(subcommand)]
     Access(AccessCommand),
@@ -144,6 +149,10 @@ pub(crate) enum PersonCommand {
         /// What they do at the member: grants and policies may name it.
         #[arg(long = "role", value_enum, num_args = 1.., conflicts_with = "application")]
         roles: Vec<RoleArg>,
+        /// Also make a second factor and write it here: it breaks the glass in an emergency, together with the
+        /// other file. It belongs on a token of its own.
+        #[arg(long, conflicts_with = "application")]
+        second_factor: Option<PathBuf>,
         /// Register an application instead of a person.
         #[arg(long)]
         application: bool,

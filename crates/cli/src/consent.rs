@@ -68,6 +68,12 @@ fn terms(
             Grantee::Person { party, .. } => Actor::Person(*party),
             Grantee::Application { party, .. } => Actor::Application(*party),
             Grantee::Role { member, role } => Actor::Role { member: *member, role: *role },
+            Grantee::Emergency { .. } => {
+                return Err(Failure::new(
+                    Code::ConsentRefused,
+                    "a FHIR Consent of spec/consent.md cannot say that a grant opens in an emergency",
+                ));
+            }
         },
         scope: grant.scope.clone(),
         purposes: grant.purposes,

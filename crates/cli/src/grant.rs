@@ -65,7 +65,7 @@ pub(crate) async fn run(command: &GrantCommand) -> Result<Report, Failure> {
 
 /// Sees the grant final that an earlier command left in the wallet, if there is one: no tag of a
 /// chain may ever be left out. Gives the grantee's file.
-async fn finish_earlier(session: &Session, path: &Path) -> Result<Option<PathBuf>, Failure> {
+pub(crate) async fn finish_earlier(session: &Session, path: &Path) -> Result<Option<PathBuf>, Failure> {
     let mut wallet = wallet(path)?;
     let Some(pending) = &wallet.pending else { return Ok(None) };
     let file = path.with_extension(format!("{}.grant", pending.file.index));
@@ -89,8 +89,9 @@ pub(crate) async fn create(
     finish(session, path, &mut wallet, out).await
 }
 
-/// Sees the pending grant of a wallet final, and writes the grantee's file.
-async fn finish(
+/// Sees the pending grant of a wallet final, and writes the grantee's file; that of an emergency grant stays in
+/// the wallet.
+pub(crate) async fn finish(
     session: &Session,
     path: &Path,
     wallet: &mut Wallet,
@@ -99,9 +100,13 @@ async fn finish(
     let lost = || Failure::new(Code::Internal, "the wallet has no pending grant");
     let pending = wallet.pending.as_ref().ok_or_else(lost)?;
     let committed = session.submit(&pending.tx).await?;
-    store(out, &pending.file)?;
     let index = pending.file.index;
-    let _ = wallet.settled(index);
+    let emergency = matches!(pending.file.grant.grantee, Grantee::Emergency { .. });
+    if !emergency {
+        store(out, &pending.file)?;
+    }
+    let file = wallet.settled(index);
+    wallet.emergency.extend(file.filter(|_| emergency));
     store(path, wallet)?;
     Ok((index, committed))
 }
@@ -163,6 +168,7 @@ fn grantee(grantee: &Grantee) -> String {
         Grantee::Person { party, .. } => format!("party {party}"),
         Grantee::Application { party, .. } => format!("application {party}"),
         Grantee::Role { member, role } => format!("every {} of member {member}", role.name()),
+        Grantee::Emergency { .. } => "every physician and nurse, in an emergency".to_owned(),
     }
 }
 
@@ -229,6 +235,7 @@ async fn explain(place: &Place, file: &Path, party: PartyId, wanted: &Wanted) ->
         Named::Person => "them by name".to_owned(),
         Named::Application => "this application".to_owned(),
         Named::Role(role) => format!("every {} of their member", role.name()),
+        Named::Emergency(role) => format!("every {} in an emergency", role.name()),
     };
     let held_back = grounds.held_back.iter().map(deny_value).collect::<Vec<_>>();
     let count = held_back.len();

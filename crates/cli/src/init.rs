@@ -224,6 +224,7 @@ fn make_gateway(
         key: key.public_key(),
         validity,
         roles: Roles::NONE,
+        second: None,
     };
     store(&home.file("registration.tx"), &Tx::sign(chain, body, &owner.registrar))?;
     write(&home.file("gateway.toml"), gateway_config(&name, party, planned).as_bytes())

@@ -66,6 +66,7 @@ const fn kind(body: &TxBody) -> &'static str {
         TxBody::CommitGrant { .. } => "commit grant",
         TxBody::RevokeGrant { .. } => "revoke grant",
         TxBody::RecordAccess { .. } => "record access",
+        TxBody::CloseReview { .. } => "close review",
     }
 }
 
@@ -96,6 +97,9 @@ fn fields(tx: &Tx) -> Value {
         TxBody::RecordAccess { tag, commitment, body } => json!({
             "tag": hex::encode(tag.0.as_bytes()), "commitment": commitment.to_string(), "body": hex::encode(&**body),
         }),
+        TxBody::CloseReview { review, body } => {
+            json!({ "review": review.to_string(), "body": hex::encode(&**body) })
+        }
     };
     json!({
         "body": body,

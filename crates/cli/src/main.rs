@@ -10,6 +10,7 @@ mod consent;
 mod demo;
 mod device;
 mod ecg;
+mod emergency;
 mod files;
 mod grant;
 mod init;
@@ -68,6 +69,7 @@ async fn run(cli: &Cli) -> Result<Report, Failure> {
         Command::Device(command) => device::run(command).await,
         Command::Grant(command) => grant::run(command).await,
         Command::Read(args) => read::run(args).await,
+        Command::Emergency(command) => emergency::run(command).await,
         Command::Access(command) => access::run(command).await,
         Command::Receipt(command) => receipt::run(command),
         Command::Status(args) => status::run(args).await,

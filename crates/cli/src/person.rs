@@ -8,8 +8,9 @@ use crate::layout::Layout;
 use crate::output::{Failure, Report};
 use crate::session::{Session, link, rng};
 use borsh::{BorshDeserialize, BorshSerialize};
+use rand_core::CryptoRng;
 use salus_client::drive::now;
-use salus_crypto::sign::SigningKey;
+use salus_crypto::sign::{PublicKey, SigningKey};
 use salus_link::{Authority, Credential, Subject};
 use salus_wire::ids::{PartyId, TimeMs, TimeSpan};
 use salus_wire::release::ShareBytes;
@@ -43,35 +44,43 @@ impl PersonFile {
     }
 }
 
+/// What is registered.
+pub(crate) struct Registration<'a> {
+    pub(crate) kind: PartyKind,
+    pub(crate) roles: Roles,
+    /// The file for a new second factor, if there is to be one.
+    pub(crate) second: Option<&'a Path>,
+}
+
 /// Runs the command.
 pub(crate) async fn run(command: &PersonCommand) -> Result<Report, Failure> {
     match command {
-        PersonCommand::Register { place, out, days, roles, application } => {
+        PersonCommand::Register { place, out, days, roles, second_factor, application } => {
             let roles: Vec<Role> = roles.iter().map(|role| Role::from(*role)).collect();
             let kind = if *application { PartyKind::Application } else { PartyKind::Person };
-            register(place, out, *days, kind, Roles::of(&roles)).await
+            let who = Registration { kind, roles: Roles::of(&roles), second: second_factor.as_deref() };
+            register(place, out, *days, &who).await
         }
         PersonCommand::Revoke { place, party } => revoke(place, *party).await,
     }
 }
 
-async fn register(
-    place: &Place,
-    out: &Path,
-    days: u64,
-    kind: PartyKind,
-    roles: Roles,
-) -> Result<Report, Failure> {
+async fn register(place: &Place, out: &Path, days: u64, who: &Registration<'_>) -> Result<Report, Failure> {
     let session = Session::operator(place)?;
-    let party = enlist_as(&session, out, days, kind, roles).await?;
-    Ok(Report::new(json!({ "party": party.to_string(), "file": out }))
+    let party = enlist_as(&session, out, days, who).await?;
+    let second = who.second.map(|path| {
+        format!("their second factor is in `{}`; keep it apart from the other file", path.display())
+    });
+    Ok(Report::new(json!({ "party": party.to_string(), "file": out, "second_factor": who.second }))
         .line(format!("registered party {party}"))
-        .line(format!("their keys are in `{}`; whoever holds it can read as them", out.display())))
+        .line(format!("their keys are in `{}`; whoever holds it can read as them", out.display()))
+        .lines(second))
 }
 
 /// Registers a new person without a role.
 pub(crate) async fn enlist(session: &Session, out: &Path, days: u64) -> Result<PartyId, Failure> {
-    enlist_as(session, out, days, PartyKind::Person, Roles::NONE).await
+    let who = Registration { kind: PartyKind::Person, roles: Roles::NONE, second: None };
+    enlist_as(session, out, days, &who).await
 }
 
 /// Registers a new person or application and writes their file, before the ledger is asked.
@@ -79,8 +88,7 @@ pub(crate) async fn enlist_as(
     session: &Session,
     out: &Path,
     days: u64,
-    kind: PartyKind,
-    roles: Roles,
+    who: &Registration<'_>,
 ) -> Result<PartyId, Failure> {
     let mut rng = rng()?;
     let now = now();
@@ -96,16 +104,31 @@ pub(crate) async fn enlist_as(
         tls_key: credential.danger_key_pem().to_owned(),
     };
     store(out, &file)?;
+    let second = who.second.map(|path| second_factor(path, &mut rng)).transpose()?;
     let body = TxBody::RegisterIdentity {
         party,
-        kind,
+        kind: who.kind,
         member: session.home,
         key: key.public_key(),
         validity: validity(now, days)?,
-        roles,
+        roles: who.roles,
+        second,
     };
     session.submit(&Tx::sign(session.chain(), body, &session.registrar()?)).await?;
     Ok(party)
+}
+
+/// Writes a new second factor and gives its public key.
+fn second_factor(path: &Path, rng: &mut impl CryptoRng) -> Result<PublicKey, Failure> {
+    let key = SigningKey::generate(rng);
+    store(path, &ShareBytes(key.seed_for_storage()))?;
+    Ok(key.public_key())
+}
+
+/// Reads a key file such as a second factor's.
+pub(crate) fn key_file(path: &Path) -> Result<SigningKey, Failure> {
+    let seed: ShareBytes = load(path)?;
+    Ok(SigningKey::from_seed(seed.0))
 }
 
 async fn revoke(place: &Place, party: PartyId) -> Result<Report, Failure> {

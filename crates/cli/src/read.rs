@@ -7,7 +7,7 @@ use crate::person::{PersonFile, person};
 use crate::session::Session;
 use crate::terms::{classes, codes};
 use salus_client::receipt::{anchor_key, receipt};
-use salus_client::{Evidence, Fault, GrantFile, ReadPlan, ReadResult};
+use salus_client::{BrokenGlass, Evidence, Fault, GrantFile, LaneKey, ReadPlan, ReadResult};
 use salus_clinical::{Sample, Value, render};
 use salus_proof::Verified;
 use salus_wire::{Classes, Code, Codes, Purpose, Scope, encode};
@@ -61,7 +61,17 @@ pub(crate) async fn read(
     grant: &Path,
     wanted: &Wanted,
 ) -> Result<ReadResult, Failure> {
-    let grant: GrantFile = load(grant)?;
+    read_under(session, person, load(grant)?, wanted, None).await
+}
+
+/// Reads what is wanted under a grant; in an emergency, with the word that the glass is broken.
+pub(crate) async fn read_under(
+    session: &Session,
+    person: &PersonFile,
+    grant: GrantFile,
+    wanted: &Wanted,
+    emergency: Option<BrokenGlass>,
+) -> Result<ReadResult, Failure> {
     let writer_key = session.identity_key(grant.grant.writer).await?;
     let genesis = session.consortium.genesis();
     let plan = ReadPlan {
@@ -73,6 +83,7 @@ pub(crate) async fn read(
         requester: person.party,
         key: person.signing_key(),
         next_tag: next_tag(session, &grant).await?,
+        emergency,
         scope: wanted.scope(&grant.grant.scope),
         purpose: wanted.purpose,
         home: session.home,
@@ -96,7 +107,10 @@ pub(crate) async fn read_what_is_there(
 
 /// The first free tag of the lane, as far as one member knows.
 async fn next_tag(session: &Session, grant: &GrantFile) -> Result<u16, Failure> {
-    Ok(session.client.next_tag(grant, session.home).await?)
+    match grant.lane {
+        LaneKey::Look { place, .. } => Ok(place),
+        LaneKey::Seed(_) => Ok(session.client.next_tag(grant, session.home).await?),
+    }
 }
 
 /// Makes the receipt of one reading, checks it, and writes it.
@@ -136,7 +150,7 @@ pub(crate) fn fault_line(fault: &Fault) -> String {
     format!("  member {}: {} {} ({})", fault.member, fault.code, fault.code.what(), fault.detail)
 }
 
-fn report(result: &ReadResult, print: bool) -> Report {
+pub(crate) fn report(result: &ReadResult, print: bool) -> Report {
     let (count, height) = (result.samples.len(), result.committed.at.height);
     let shown = if print { result.samples.as_slice() } else { &[] };
     let readings: Vec<serde_json::Value> = shown.iter().map(reading_value).collect();

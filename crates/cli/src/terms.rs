@@ -7,6 +7,7 @@ use crate::session::Session;
 use clap::ValueEnum;
 use salus_client::grant::GrantTerms;
 use salus_clinical::fhir::{Actor, ConsentTerms, consent};
+use salus_crypto::digest::Digest;
 use salus_wire::consent::{DENIES_MAX, Deny, Grantee};
 use salus_wire::ids::{MemberIndex, PartyId, TimeMs, TimeSpan};
 use salus_wire::scope::CODES_MAX;
@@ -23,6 +24,8 @@ enum To {
     Person(PartyId),
     Application(PartyId),
     Role(MemberIndex, Role),
+    /// In an emergency, whoever treats the patient who carries this card.
+    Emergency(Digest),
 }
 
 /// What a grant is to say.
@@ -58,6 +61,24 @@ impl Wish {
             to: To::Role(member, role),
             scope: Scope { classes: Classes::ORDINARY, codes: Codes::All, span },
             purposes: Purposes::only(Purpose::Treatment),
+            validity,
+            denies: List::empty(),
+            consent: None,
+        })
+    }
+
+    /// All of some classes, to whoever treats the bearer of a card in an emergency.
+    pub(crate) fn emergency(
+        card: Digest,
+        classes: Classes,
+        (back_hours, hours): (u64, u64),
+        now: TimeMs,
+    ) -> Result<Self, Failure> {
+        let (span, validity) = spans(now, back_hours, hours)?;
+        Ok(Self {
+            to: To::Emergency(card),
+            scope: Scope { classes, codes: Codes::All, span },
+            purposes: Purposes::only(Purpose::Emergency),
             validity,
             denies: List::empty(),
             consent: None,
@@ -132,6 +153,7 @@ impl Wish {
                     .then_some(Grantee::Role { member, role })
                     .ok_or_else(|| usage(format!("the consortium has no member {member}")));
             }
+            To::Emergency(card) => return Ok(Grantee::Emergency { card }),
             To::Party(party) => (party, None),
             To::Person(party) => (party, Some(PartyKind::Person)),
             To::Application(party) => (party, Some(PartyKind::Application)),

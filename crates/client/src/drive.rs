@@ -30,7 +30,7 @@ const SUBMIT_WITHIN: Duration = Duration::from_secs(10);
 /// How often each member is asked to settle a transaction of which nothing is known yet.
 const SETTLE_ROUNDS: usize = 3;
 /// For anything else. A custodian or store slower than this counts as silent.
-const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+pub(crate) const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// For a member to settle a transaction before another is asked beside it.
 const HEDGE_AFTER: Duration = Duration::from_secs(2);
 
@@ -89,8 +89,8 @@ impl Ground for Process {
 /// A consortium as a client sees it.
 #[derive(Clone)]
 pub struct Consortium {
-    ground: Arc<dyn Ground>,
-    members: u16,
+    pub(crate) ground: Arc<dyn Ground>,
+    pub(crate) members: u16,
 }
 
 impl Consortium {
@@ -282,8 +282,7 @@ impl Consortium {
     /// The first tag of a grant's lane that one member does not show as taken, from 1. A wrong
     /// answer costs a retry and nothing else: the ledger decides who has a tag.
     pub async fn next_tag(&self, grant: &GrantFile, home: MemberIndex) -> Result<u16, ClientError> {
-        let lane = grant.lane();
-        let tags = lane.tags();
+        let tags = grant.lane().map(|lane| lane.tags()).unwrap_or_default();
         let mut first = 1_u16;
         for stride in tags.chunks(TAGS_AT_ONCE) {
             let keys: Vec<StateKey> = stride.iter().map(|tag| StateKey::Access(AccessTag(*tag))).collect();
@@ -424,7 +423,12 @@ impl Consortium {
         }
     }
 
-    async fn call(&self, to: MemberIndex, request: &Request, within: Duration) -> Option<Response> {
+    pub(crate) async fn call(
+        &self,
+        to: MemberIndex,
+        request: &Request,
+        within: Duration,
+    ) -> Option<Response> {
         self.ground.call(to, request, within).await
     }
 }

@@ -40,6 +40,10 @@ pub struct Wallet {
     pub pending: Option<Pending>,
     /// Consents that grants were made of, by index, as JSON. Never sent anywhere.
     pub consents: Vec<(u16, Consent)>,
+    /// Emergency grants that are final, to prepare their looks at the custodians.
+    pub emergency: Vec<GrantFile>,
+    /// The secrets of the cards that find them.
+    pub cards: Vec<ShareBytes>,
 }
 
 /// A grant that was made and is not yet known to be final.
@@ -61,10 +65,24 @@ pub struct GrantFile {
     pub link: ShareBytes,
     /// Opens the sealed grant.
     pub body_key: ShareBytes,
-    /// The seed of the lane on which accesses stand.
-    pub lane: ShareBytes,
+    /// The lane on which accesses stand, or one place of it.
+    pub lane: LaneKey,
     /// The grant.
     pub grant: Grant,
+}
+
+/// What a grantee holds of the lane on which their accesses stand.
+#[derive(BorshSerialize, BorshDeserialize)]
+pub enum LaneKey {
+    /// All of it, by its seed.
+    Seed(ShareBytes),
+    /// One look in an emergency.
+    Look {
+        /// Its place, from 1.
+        place: u16,
+        /// The link there.
+        link: ShareBytes,
+    },
 }
 
 /// What a patient decides when granting.
@@ -90,6 +108,8 @@ impl Wallet {
             one_time: Vec::new(),
             pending: None,
             consents: Vec::new(),
+            emergency: Vec::new(),
+            cards: Vec::new(),
         }
     }
 
@@ -127,7 +147,7 @@ impl Wallet {
             index,
             link: ShareBytes(link.to_secret()),
             body_key: ShareBytes(body_key),
-            lane: ShareBytes(lane.to_secret()),
+            lane: LaneKey::Seed(ShareBytes(lane.to_secret())),
             grant,
         };
         Ok(self.pending.insert(Pending { tx, file }))
@@ -138,11 +158,17 @@ impl Wallet {
         self.pending.take_if(|pending| pending.file.index == index).map(|pending| pending.file)
     }
 
+    /// The one-time key that committed the grant at `index`, or `None` when there is no such grant.
+    #[must_use]
+    pub fn one_time_key(&self, index: u16) -> Option<SigningKey> {
+        let seed = self.one_time.get(usize::from(index.checked_sub(1)?))?;
+        Some(SigningKey::from_seed(copy(seed)))
+    }
+
     /// The transaction that revokes the grant at `index`, or `None` when there is no such grant.
     #[must_use]
     pub fn revoke(&self, chain: ChainId, index: u16) -> Option<Tx> {
-        let seed = self.one_time.get(usize::from(index.checked_sub(1)?))?;
-        let key = SigningKey::from_seed(copy(seed));
+        let key = self.one_time_key(index)?;
         let tag = GrantTag(self.chain().link(index).tag());
         Some(Tx::sign(chain, TxBody::RevokeGrant { tag }, &key))
     }
@@ -176,10 +202,22 @@ impl GrantFile {
         Link::from_secret(copy(&self.link))
     }
 
-    /// The lane on which accesses under this grant stand.
+    /// The lane on which accesses under this grant stand; `None` when the file holds one look of it.
     #[must_use]
-    pub fn lane(&self) -> ChainSeed {
-        ChainSeed::new(copy(&self.lane))
+    pub fn lane(&self) -> Option<ChainSeed> {
+        match &self.lane {
+            LaneKey::Seed(seed) => Some(ChainSeed::new(copy(seed))),
+            LaneKey::Look { .. } => None,
+        }
+    }
+
+    /// The lane's link at a place; `None` when the file does not hold it.
+    #[must_use]
+    pub fn lane_link(&self, place: u16) -> Option<Link> {
+        match &self.lane {
+            LaneKey::Seed(seed) => Some(ChainSeed::new(copy(seed)).link(place)),
+            LaneKey::Look { place: there, link } => (*there == place).then(|| Link::from_secret(copy(link))),
+        }
     }
 }
 

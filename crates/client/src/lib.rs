@@ -9,6 +9,7 @@
 pub mod accounting;
 pub mod ask;
 pub mod drive;
+pub mod emergency;
 pub mod error;
 pub mod grant;
 pub mod listing;
@@ -21,8 +22,9 @@ mod settle;
 
 pub use ask::{Ask, Told};
 pub use drive::Consortium;
+pub use emergency::GlassPlan;
 pub use error::{ClientError, Fault};
-pub use grant::{GrantFile, Pending, Wallet};
+pub use grant::{GrantFile, LaneKey, Pending, Wallet};
 pub use patience::Patience;
-pub use read::{ReadPlan, ReadResult, Reader};
+pub use read::{BrokenGlass, ReadPlan, ReadResult, Reader};
 pub use read_segments::{Evidence, SegmentEvidence};

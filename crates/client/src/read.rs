@@ -20,14 +20,14 @@ use salus_clinical::Sample;
 use salus_crypto::kem::KemSecretKey;
 use salus_crypto::sign::{PublicKey, SigningKey};
 use salus_proof::{Proven, TrustPolicy, Verified, state};
-use salus_wire::consent::{Intent, IntentTerms, Vouching};
+use salus_wire::consent::{Intent, IntentTerms, Reason, Vouching};
 use salus_wire::genesis::Faults;
 use salus_wire::ids::{AccessTag, ChainId, MemberIndex, PartyId, TimeMs};
 use salus_wire::limits::{ACCESS_VALID_MS_MAX, INTENT_PLAIN_BYTES};
 use salus_wire::release::reader_digest;
 use salus_wire::rpc::Committed;
 use salus_wire::tx::{TxBody, access_commitment, intent_message};
-use salus_wire::{Code, DataClass, Outcome, Purpose, Scope, StateKey, Tx, encode};
+use salus_wire::{Code, DataClass, Outcome, Purpose, Scope, StateKey, Tx, encode, namespaces};
 use std::collections::BTreeSet;
 
 /// Tags tried before giving up, when others took the ones before.
@@ -61,6 +61,16 @@ pub struct ReadPlan {
     pub purpose: Purpose,
     /// The member asked first.
     pub home: MemberIndex,
+    /// Said and signed in an emergency.
+    pub emergency: Option<BrokenGlass>,
+}
+
+/// Why the glass was broken, and the second factor that says so.
+pub struct BrokenGlass {
+    /// Why.
+    pub reason: Reason,
+    /// The requester's registered second factor.
+    pub second: SigningKey,
 }
 
 /// What came of a read.
@@ -208,8 +218,8 @@ impl Reader {
     }
 
     fn tags_from(&self, from: u16) -> Vec<StateKey> {
-        let tags = self.plan.grant.lane().tags().into_iter();
-        let later = tags.skip(usize::from(from).saturating_sub(1)).take(TAGS_AT_ONCE);
+        let tags = self.plan.grant.lane().map(|lane| lane.tags()).unwrap_or_default();
+        let later = tags.into_iter().skip(usize::from(from).saturating_sub(1)).take(TAGS_AT_ONCE);
         later.map(|tag| StateKey::Access(AccessTag(tag))).collect()
     }
 
@@ -236,7 +246,9 @@ impl Reader {
     fn access_final(&mut self, committed: Committed) -> Vec<Ask> {
         let phase = std::mem::replace(&mut self.phase, Phase::Done(Box::new(Err(ClientError::Unreachable))));
         let Phase::Intending(pending) = phase else { return Vec::new() };
-        let link = self.plan.grant.lane().link(pending.index);
+        let Some(link) = self.plan.grant.lane_link(pending.index) else {
+            return self.fail(ClientError::ChainUsedUp);
+        };
         let tag = AccessTag(link.tag());
         self.access = Some((tag, pending.index, committed));
         self.asked.clear();
@@ -424,13 +436,16 @@ fn intend(
         return Err(ClientError::ChainUsedUp);
     }
     let one_time = SigningKey::generate(rng);
-    let link = plan.grant.lane().link(index);
+    let link = plan.grant.lane_link(index).ok_or(ClientError::ChainUsedUp)?;
     let mut salt = [0; 32];
     rng.fill_bytes(&mut salt);
     let terms = IntentTerms {
         salt,
         requester: plan.requester,
-        vouching: Vouching::Requester,
+        vouching: plan
+            .emergency
+            .as_ref()
+            .map_or(Vouching::Requester, |glass| Vouching::BreakGlass(glass.reason)),
         grant: plan.grant.tag(),
         scope: plan.scope.clone(),
         purpose: plan.purpose,
@@ -438,8 +453,10 @@ fn intend(
         reader: reader_digest(&reader.public_key()),
         one_time: one_time.public_key(),
     };
-    let signature = plan.key.sign(salus_wire::namespaces::INTENT, &intent_message(plan.chain, &terms));
-    let intent = Intent { terms, signature };
+    let message = intent_message(plan.chain, &terms);
+    let signature = plan.key.sign(namespaces::INTENT, &message);
+    let second = plan.emergency.as_ref().map(|glass| glass.second.sign(namespaces::INTENT_SECOND, &message));
+    let intent = Intent { terms, signature, second };
     let body = TxBody::RecordAccess {
         tag: AccessTag(link.tag()),
         commitment: access_commitment(&intent),

@@ -33,6 +33,7 @@ pub(crate) fn target(body: &TxBody) -> StateKey {
         TxBody::Anchor { gateway, batch, .. } => StateKey::Anchor(*gateway, *batch),
         TxBody::CommitGrant { tag, .. } | TxBody::RevokeGrant { tag } => StateKey::Grant(*tag),
         TxBody::RecordAccess { tag, .. } => StateKey::Access(*tag),
+        TxBody::CloseReview { review, .. } => StateKey::Review(*review),
     }
 }
 
@@ -41,11 +42,11 @@ pub(crate) fn judge(tx: &Tx, entry: Proven<'_>) -> Finding {
     let Proven::Present(value) = entry else { return Finding::Open };
     match (&tx.body, value) {
         (
-            TxBody::RegisterIdentity { kind, member, key, validity, roles, .. },
+            TxBody::RegisterIdentity { kind, member, key, validity, roles, second, .. },
             StateValue::Identity(found),
         ) => {
-            let ours = (found.kind, found.member, found.key, found.validity, found.roles);
-            written(ours == (*kind, *member, *key, *validity, *roles), found.since)
+            let ours = (found.kind, found.member, found.key, found.validity, found.roles, found.second);
+            written(ours == (*kind, *member, *key, *validity, *roles, *second), found.since)
         }
         (
             TxBody::EnrolDevice { member, .. } | TxBody::AssignDevice { member, .. },
@@ -59,6 +60,9 @@ pub(crate) fn judge(tx: &Tx, entry: Proven<'_>) -> Finding {
         (TxBody::RecordAccess { commitment, body, .. }, StateValue::Access(found)) => {
             let ours = found.commitment == *commitment && found.one_time == tx.signer && found.body == *body;
             written(ours, found.since)
+        }
+        (TxBody::CloseReview { body, .. }, StateValue::Review(found)) => {
+            written(found.body == *body, found.since)
         }
         (TxBody::RevokeIdentity { .. }, StateValue::Identity(found)) => ended(found.standing),
         (TxBody::RevokeDevice { .. }, StateValue::Device(found)) => ended(found.standing),

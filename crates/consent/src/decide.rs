@@ -11,7 +11,8 @@ use crate::view::FinalView;
 use salus_crypto::chain::{ChainAnchor, anchored};
 use salus_crypto::kem::KemPublicKey;
 use salus_planted::{Bug, is};
-use salus_wire::consent::IntentTerms;
+use salus_wire::consent::{Grantee, IntentTerms, Vouching};
+use salus_wire::emergency::EmergencyUse;
 use salus_wire::limits::ACCESS_VALID_MS_MAX;
 use salus_wire::release::{EpochHeader, reader_digest};
 use salus_wire::state::{IdentityRecord, Standing, StateKey, StateValue, Tip};
@@ -82,10 +83,26 @@ fn by_the_requester<'view>(opened: &Opened, view: &'view FinalView) -> Result<&'
     let message = intent_message(opened.chain, &opened.terms);
     let signed = identity.key.verify(namespaces::INTENT, &message, &opened.intent_signature).is_ok();
     ensure(signed || is(Bug::IntentUnsigned), Denied::IntentSignature)?;
+    by_the_second_factor(opened, identity, &message)?;
     Ok(identity)
 }
 
-fn may_act(identity: &IdentityRecord, head: Tip) -> Result<(), Denied> {
+/// In an emergency, and only then, the requester's second factor signed the intent as well.
+fn by_the_second_factor(opened: &Opened, identity: &IdentityRecord, message: &[u8]) -> Result<(), Denied> {
+    let emergency = matches!(opened.opened_grant.grantee, Grantee::Emergency { .. });
+    match (opened.terms.vouching, opened.intent_second.as_ref()) {
+        (Vouching::Requester, None) => ensure(!emergency, Denied::NotEmergency),
+        (Vouching::BreakGlass(_), Some(signature)) => {
+            ensure(emergency, Denied::NotEmergency)?;
+            let second = identity.second.ok_or(Denied::SecondFactor)?;
+            let signed = second.verify(namespaces::INTENT_SECOND, message, signature).is_ok();
+            ensure(signed, Denied::SecondFactor)
+        }
+        (Vouching::Requester, Some(_)) | (Vouching::BreakGlass(_), None) => Err(Denied::SecondFactor),
+    }
+}
+
+pub(crate) fn may_act(identity: &IdentityRecord, head: Tip) -> Result<(), Denied> {
     ensure(identity.kind != PartyKind::Gateway, Denied::RequesterGateway)?;
     ensure(identity.standing == Standing::Active, Denied::RequesterRevoked)?;
     ensure(identity.validity.contains(head.time), Denied::RequesterOutsideValidity)
@@ -148,6 +165,19 @@ impl Permit {
     #[must_use]
     pub fn grounds(&self) -> &Grounds {
         &self.grounds
+    }
+
+    /// What this custodian must remember durably before it releases anything: the emergency use, if it is
+    /// one.
+    #[must_use]
+    pub fn emergency(&self) -> Option<EmergencyUse> {
+        let IntentTerms { requester, vouching, .. } = self.opened.terms;
+        match (&self.opened.opened_grant.grantee, vouching) {
+            (Grantee::Emergency { card }, Vouching::BreakGlass(reason)) => {
+                Some(EmergencyUse { at: self.decided, requester, card: *card, access: self.access(), reason })
+            }
+            _ => None,
+        }
     }
 
     /// The head at which it was decided.

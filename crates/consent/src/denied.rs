@@ -135,6 +135,25 @@ pub enum Denied {
     /// This member has verified a block that revokes the grant (P2).
     #[error("the grant is being revoked")]
     GrantRefused,
+    /// An emergency grant is read under without breaking the glass, or another purpose is stated, or glass is
+    /// broken under a grant that is none.
+    #[error("the grant opens in an emergency alone, or is no emergency grant")]
+    NotEmergency,
+    /// The requester has no second factor, or it did not sign.
+    #[error("the requester's second factor did not sign")]
+    SecondFactor,
+    /// Nothing is prepared under the card, or every look is used up.
+    #[error("no look is prepared under this card")]
+    NoLook,
+    /// The requester had as many emergency uses, or looks of one, as anybody may have.
+    #[error("the requester has used up emergency uses for now")]
+    GlassLimit,
+    /// Emergency uses of the requester wait for their review, or were found unjustified.
+    #[error("emergency uses of the requester are not reviewed, or unjustified")]
+    GlassSuspended,
+    /// Who asks for reviews is not a privacy officer.
+    #[error("the asker is not a privacy officer")]
+    NotAnOfficer,
     /// Ours: the permit was not used at once.
     #[error("the permit was not used in time")]
     PermitSpent,
@@ -177,6 +196,12 @@ impl Denied {
             Self::PurposeNotGranted => Code::PurposeNotGranted,
             Self::GrantExpired => Code::GrantExpired,
             Self::GrantRevoked | Self::GrantRefused => Code::GrantRevoked,
+            Self::NotEmergency => Code::NotEmergency,
+            Self::SecondFactor => Code::SecondFactor,
+            Self::NoLook => Code::NoCard,
+            Self::GlassLimit => Code::GlassLimit,
+            Self::GlassSuspended => Code::GlassSuspended,
+            Self::NotAnOfficer => Code::NotAnOfficer,
         }
     }
 }

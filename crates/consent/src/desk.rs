@@ -56,11 +56,27 @@ impl Desk {
             .one_time
             .verify(namespaces::RELEASE_REQUEST, &message, &signature)
             .map_err(|_| Denied::RequestSignature)?;
-        if terms.custodian != self.me && !is(Bug::AnyCustodian) {
+        self.just_now(terms.custodian, terms.one_time, terms.nonce, terms.sent, now)?;
+        self.locate(terms)
+    }
+
+    /// Addressed to this custodian, a moment ago, for the first time.
+    pub(crate) fn just_now(
+        &mut self,
+        custodian: MemberIndex,
+        key: PublicKey,
+        nonce: [u8; 16],
+        sent: TimeMs,
+        now: TimeMs,
+    ) -> Result<(), Denied> {
+        if custodian != self.me && !is(Bug::AnyCustodian) {
             return Err(Denied::OtherCustodian);
         }
-        self.replay.accept(terms.one_time, terms.nonce, terms.sent, now)?;
-        self.locate(terms)
+        self.replay.accept(key, nonce, sent, now)
+    }
+
+    pub(crate) const fn chain(&self) -> ChainId {
+        self.chain
     }
 
     /// Remembers that the chains of this request have no gap so far.

@@ -36,6 +36,8 @@ pub enum Named {
     Role(Role),
     /// As an application.
     Application,
+    /// As somebody who treats the patient in an emergency, by a role they hold.
+    Emergency(Role),
 }
 
 /// Why a grant permits, and what it holds back all the same.
@@ -79,11 +81,24 @@ fn named(grant: &Grant, ask: &Ask<'_>) -> Result<Named, Denied> {
             ensure(holds || is(Bug::AnyGrantee), Denied::RoleNotHeld)?;
             return Ok(Named::Role(*role));
         }
+        Grantee::Emergency { .. } => return treats_in_an_emergency(ask).map(Named::Emergency),
     };
     let any = is(Bug::AnyGrantee);
     ensure((*party == ask.party && kind == wanted) || any, Denied::OtherGrantee)?;
     ensure(*key == ask.identity.key || any, Denied::OtherGranteeKey)?;
     Ok(named)
+}
+
+/// The roles that break glass.
+pub(crate) const EMERGENCY_ROLES: &[Role] = &[Role::Physician, Role::Nurse];
+
+/// The asker is a physician or nurse, of whichever member, and asks for emergency treatment.
+fn treats_in_an_emergency(ask: &Ask<'_>) -> Result<Role, Denied> {
+    let person = ask.identity.kind == PartyKind::Person;
+    let held = EMERGENCY_ROLES.iter().find(|role| person && ask.identity.roles.contains(**role));
+    let role = *held.ok_or(Denied::RoleNotHeld)?;
+    ensure(ask.purpose == Purpose::Emergency, Denied::NotEmergency)?;
+    Ok(role)
 }
 
 /// The patient's terms cover all that is asked, for this purpose, now.

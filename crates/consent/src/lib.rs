@@ -48,11 +48,17 @@ mod opened;
 mod judge;
 
 mod decide;
+/// Emergencies.
+mod glass;
 mod refusals;
 
 pub use decide::{PERMIT_MS_MAX, Permit, Redeemed, decide};
 pub use denied::Denied;
 pub use desk::{Admitted, Desk};
+pub use glass::{
+    AdmittedGlass, AdmittedReviews, GlassPermit, GlassRedeemed, Look, may_look, open_review, review_of,
+    verdict,
+};
 pub use judge::{Ask, Grounds, Named, judge};
 pub use opened::Opened;
 pub use refusals::Refusals;

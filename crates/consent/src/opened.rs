@@ -32,6 +32,7 @@ pub struct Opened {
     pub(crate) seen_at: Height,
     pub(crate) terms: IntentTerms,
     pub(crate) intent_signature: Signature,
+    pub(crate) intent_second: Option<Signature>,
     pub(crate) opened_grant: Grant,
 }
 
@@ -53,6 +54,7 @@ impl Admitted {
             seen_at: view.at().height,
             terms: intent.terms,
             intent_signature: intent.signature,
+            intent_second: intent.second,
             opened_grant,
             access: self.access,
             grant: self.grant,

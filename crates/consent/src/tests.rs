@@ -3,6 +3,7 @@
 
 mod against_the_model;
 mod clauses;
+mod emergency;
 mod model;
 mod mutations;
 mod world;

@@ -185,7 +185,7 @@ mod tests {
             let mut ledger = self.ledger.lock().unwrap();
             let at = self.tip();
             let (key, value) = match &tx.body {
-                TxBody::RegisterIdentity { party, kind, member, key, validity, roles } => {
+                TxBody::RegisterIdentity { party, kind, member, key, validity, roles, second } => {
                     let standing = Standing::Active;
                     let record = IdentityRecord {
                         kind: *kind,
@@ -193,6 +193,7 @@ mod tests {
                         key: *key,
                         validity: *validity,
                         roles: *roles,
+                        second: *second,
                         since: at,
                         standing,
                     };
@@ -270,6 +271,7 @@ mod tests {
                 key: signing_key().public_key(),
                 validity: self.span(),
                 roles: Roles::NONE,
+                second: None,
             };
             let registrar = SigningKey::from_seed(secret(20));
             std::fs::write(

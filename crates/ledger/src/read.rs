@@ -56,7 +56,10 @@ pub fn reads(body: &TxBody, faults: Faults) -> Vec<StateKey> {
             std::iter::once(target).chain(members).collect()
         }
         TxBody::Anchor { gateway, .. } => vec![target, StateKey::Identity(*gateway)],
-        TxBody::CommitGrant { .. } | TxBody::RevokeGrant { .. } | TxBody::RecordAccess { .. } => vec![target],
+        TxBody::CommitGrant { .. }
+        | TxBody::RevokeGrant { .. }
+        | TxBody::RecordAccess { .. }
+        | TxBody::CloseReview { .. } => vec![target],
     }
 }
 
@@ -73,6 +76,7 @@ pub(crate) fn target(body: &TxBody) -> StateKey {
         TxBody::Anchor { gateway, batch, .. } => StateKey::Anchor(*gateway, *batch),
         TxBody::CommitGrant { tag, .. } | TxBody::RevokeGrant { tag } => StateKey::Grant(*tag),
         TxBody::RecordAccess { tag, .. } => StateKey::Access(*tag),
+        TxBody::CloseReview { review, .. } => StateKey::Review(*review),
     }
 }
 

@@ -10,7 +10,8 @@ use salus_crypto::PublicKey;
 use salus_planted::{Bug, is};
 use salus_wire::limits::{GRANT_BODY_BYTES, INTENT_BODY_BYTES};
 use salus_wire::state::{
-    AccessRecord, AnchorRecord, DeviceRecord, GrantRecord, IdentityRecord, Standing, StateKey, StateValue,
+    AccessRecord, AnchorRecord, DeviceRecord, GrantRecord, IdentityRecord, ReviewRecord, Standing, StateKey,
+    StateValue,
 };
 use salus_wire::tx::{Held, PartyKind};
 use salus_wire::{Code, Faults, MemberIndex, PartyId, Roles, Tx, TxBody};
@@ -19,16 +20,17 @@ use salus_wire::{Code, Faults, MemberIndex, PartyId, Roles, Tx, TxBody};
 pub(crate) fn effect(view: &View<'_>, moment: &Moment, tx: &Tx) -> Result<(StateKey, StateValue), Code> {
     let key = target(&tx.body);
     let value = match &tx.body {
-        TxBody::RegisterIdentity { kind, member, key: party_key, validity, roles, .. } => {
+        TxBody::RegisterIdentity { kind, member, key: party_key, validity, roles, second, .. } => {
             registrar(view, *member, &tx.signer)?;
             vacant(view, &key)?;
-            roles_of_a_person(*kind, *roles)?;
+            of_a_person(*kind, *roles, second.as_ref())?;
             StateValue::Identity(IdentityRecord {
                 kind: *kind,
                 member: *member,
                 key: *party_key,
                 validity: *validity,
                 roles: *roles,
+                second: *second,
                 since: moment.tip(),
                 standing: Standing::Active,
             })
@@ -64,6 +66,11 @@ pub(crate) fn effect(view: &View<'_>, moment: &Moment, tx: &Tx) -> Result<(State
             vacant(view, &key)?;
             let (commitment, one_time) = (*commitment, tx.signer);
             StateValue::Access(AccessRecord { commitment, one_time, body: body.clone(), since: moment.tip() })
+        }
+        TxBody::CloseReview { body, .. } => {
+            full_length(body, INTENT_BODY_BYTES)?;
+            vacant(view, &key)?;
+            StateValue::Review(ReviewRecord { body: body.clone(), since: moment.tip() })
         }
     };
     Ok((key, value))
@@ -151,9 +158,10 @@ fn enough_stores(held: &[Held], faults: Faults) -> Result<(), Code> {
     Ok(())
 }
 
-/// Only people have roles.
-fn roles_of_a_person(kind: PartyKind, roles: Roles) -> Result<(), Code> {
-    if kind == PartyKind::Person || roles.is_empty() { Ok(()) } else { Err(Code::Malformed) }
+/// Only people have roles, and a second factor.
+fn of_a_person(kind: PartyKind, roles: Roles, second: Option<&PublicKey>) -> Result<(), Code> {
+    let neither = roles.is_empty() && second.is_none();
+    if kind == PartyKind::Person || neither { Ok(()) } else { Err(Code::Malformed) }
 }
 
 /// Sealed bodies of a kind all have one length, so that length says nothing (INV-3).

@@ -124,6 +124,7 @@ pub(crate) fn register(n: u8, kind: PartyKind, member: u16, from: u64, until: u6
         key: key(n).public_key(),
         validity: TimeSpan::new(TimeMs::new(from), TimeMs::new(until)).unwrap(),
         roles: Roles::NONE,
+        second: None,
     }
 }
 

@@ -5,6 +5,7 @@
 //! (allowed), and only [`release`], which uses the permit up, seals anything. The last look at the
 //! refusals and the sealing happen under the lock under which refusals are recorded (P2).
 
+use crate::emergency::Emergency;
 use crate::office::Office;
 use crate::refusals::RefusalBook;
 use crate::refused;
@@ -24,14 +25,20 @@ pub struct Custodian {
     desk: Mutex<Desk>,
     shares: Arc<Shares>,
     refusals: Arc<RefusalBook>,
+    emergency: Arc<Emergency>,
 }
 
 impl Custodian {
     /// The custodian over what a disk holds.
     #[must_use]
-    pub fn new(office: Arc<Office>, shares: Arc<Shares>, refusals: Arc<RefusalBook>) -> Self {
+    pub fn new(
+        office: Arc<Office>,
+        shares: Arc<Shares>,
+        refusals: Arc<RefusalBook>,
+        emergency: Arc<Emergency>,
+    ) -> Self {
         let desk = Mutex::new(Desk::new(office.chain, office.me));
-        Self { office, desk, shares, refusals }
+        Self { office, desk, shares, refusals, emergency }
     }
 
     /// Decides a request and, if it is permitted, releases the shares that this custodian holds.
@@ -48,6 +55,9 @@ impl Custodian {
             .map_err(|error| refused::store(&error))?;
         if shares.shares.is_empty() {
             return Err(refused::bare(Code::NothingHeld));
+        }
+        if let Some(used) = permit.emergency() {
+            self.emergency.uses(used).await?;
         }
         let count = shares.shares.len();
         let mut rng = self.office.rng()?;

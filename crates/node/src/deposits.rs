@@ -20,14 +20,14 @@ use std::sync::Arc;
 /// The intake of one custodian.
 pub struct Deposits {
     office: Arc<Office>,
-    kem: KemSecretKey,
+    kem: Arc<KemSecretKey>,
     shares: Arc<Shares>,
 }
 
 impl Deposits {
     /// The intake over what a disk holds; `kem` opens what is sealed to this custodian.
     #[must_use]
-    pub fn new(office: Arc<Office>, kem: KemSecretKey, shares: Arc<Shares>) -> Self {
+    pub fn new(office: Arc<Office>, kem: Arc<KemSecretKey>, shares: Arc<Shares>) -> Self {
         Self { office, kem, shares }
     }
 

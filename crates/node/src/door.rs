@@ -4,6 +4,7 @@
 
 use crate::custodian::Custodian;
 use crate::deposits::Deposits;
+use crate::emergency::Emergency;
 use crate::follow;
 use crate::keeper::Keeper;
 use crate::limits::{Gates, Inside, keys_cost, put_cost};
@@ -28,6 +29,8 @@ pub struct Door {
     pub deposits: Deposits,
     /// The custodian.
     pub custodian: Custodian,
+    /// The custodian in an emergency.
+    pub emergency: Arc<Emergency>,
     /// How much at once.
     pub gates: Gates,
 }
@@ -71,6 +74,11 @@ impl Door {
             Request::Release(request) => {
                 self.custodian.answer(request).await.map(|released| Response::Released(Box::new(released)))
             }
+            Request::Prepare(deposit) => self.emergency.prepare(*deposit).await,
+            Request::BreakGlass(request) => {
+                self.emergency.break_glass(request).await.map(|glass| Response::Glass(Box::new(glass)))
+            }
+            Request::Reviews(request) => self.emergency.reviews(request).await,
         }
     }
 
@@ -90,6 +98,7 @@ impl Door {
             Request::Fetch(_) => (&gates.fetches, 1),
             Request::Deposit(_) => (&gates.deposits, 1),
             Request::Release(_) => (&gates.releases, 1),
+            Request::Prepare(_) | Request::BreakGlass(_) | Request::Reviews(_) => (&gates.emergencies, 1),
         };
         gate.enter(caller, cost, &self.office.clock).map(Some)
     }
@@ -128,5 +137,8 @@ const fn name(request: &Request) -> &'static str {
         Request::Fetch(_) => "fetch",
         Request::Deposit(_) => "deposit",
         Request::Release(_) => "release",
+        Request::Prepare(_) => "prepare",
+        Request::BreakGlass(_) => "break glass",
+        Request::Reviews(_) => "reviews",
     }
 }

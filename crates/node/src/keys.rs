@@ -21,8 +21,10 @@ pub struct Keys {
     pub service: SigningKey,
     /// Opens what writers seal to this custodian.
     pub custodian: KemSecretKey,
-    /// Seals what is at rest.
+    /// Seals key shares at rest.
     pub machine: MachineKey,
+    /// The same, for what is kept for emergencies.
+    pub emergency: MachineKey,
     /// The node's certificate and its key.
     pub tls: Credential,
 }
@@ -38,6 +40,7 @@ impl Keys {
             service: SigningKey::from_seed(key_file::read(&config.service_key_file)?),
             custodian: KemSecretKey::from_seed(key_file::read(&config.custodian_key_file)?),
             machine: key_file::read_machine_key(&config.machine_key_file, &config.data_dir)?,
+            emergency: key_file::read_machine_key(&config.machine_key_file, &config.data_dir)?,
             tls: credential(config)?,
         };
         let foreign = |path: &Path| Err(NodeError::ForeignKey { path: path.to_owned() });

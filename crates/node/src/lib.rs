@@ -14,6 +14,7 @@ pub mod config;
 pub mod custodian;
 pub mod deposits;
 pub mod door;
+pub mod emergency;
 pub mod error;
 pub mod keeper;
 pub mod keys;

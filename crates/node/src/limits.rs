@@ -29,6 +29,9 @@ pub const FETCHES_AT_ONCE: usize = 64;
 pub const DEPOSITS_AT_ONCE: usize = 8;
 /// Releases being decided.
 pub const RELEASES_AT_ONCE: usize = 32;
+/// Emergencies being prepared, decided or reviewed. They have places of their own, so that no flood of other
+/// work keeps one waiting.
+pub const EMERGENCIES_AT_ONCE: usize = 32;
 /// Places that there are however slow the work goes: on a slow machine a block takes long whatever is in
 /// it, and fewer transactions in it would only be fewer.
 const PLACES_MIN: usize = 128;
@@ -81,6 +84,8 @@ pub struct Rates {
     pub deposits: NonZeroU32,
     /// Releases. What a custodian remembers to refuse copies is bounded by this for each caller.
     pub releases: NonZeroU32,
+    /// Emergencies.
+    pub emergencies: NonZeroU32,
 }
 
 impl Default for Rates {
@@ -95,6 +100,7 @@ impl Default for Rates {
             fetches: rate(2_000),
             deposits: rate(64),
             releases: rate(16),
+            emergencies: rate(8),
         }
     }
 }
@@ -109,6 +115,7 @@ pub struct Gates {
     pub(crate) fetches: Gate,
     pub(crate) deposits: Gate,
     pub(crate) releases: Gate,
+    pub(crate) emergencies: Gate,
 }
 
 /// A number of places, and a rate for each caller.
@@ -157,6 +164,7 @@ impl Gates {
             fetches: Gate::new(FETCHES_AT_ONCE, rates.fetches, patient, Code::QuotaExceeded),
             deposits: Gate::new(DEPOSITS_AT_ONCE, rates.deposits, patient, Code::CustodianBusy),
             releases: Gate::new(RELEASES_AT_ONCE, rates.releases, patient, Code::CustodianBusy),
+            emergencies: Gate::new(EMERGENCIES_AT_ONCE, rates.emergencies, patient, Code::CustodianBusy),
         }
     }
 }

@@ -5,6 +5,7 @@ use crate::config::NodeConfig;
 use crate::custodian::Custodian;
 use crate::deposits::Deposits;
 use crate::door::Door;
+use crate::emergency::Emergency;
 use crate::error::NodeError;
 use crate::keeper::Keeper;
 use crate::keys::Keys;
@@ -14,7 +15,7 @@ use crate::refusals::{RefusalBook, RefusalError, Writer};
 use salus_crypto::secret::Secret;
 use salus_engine::{Config as EngineConfig, Engine, Pacing, Peer, Watch};
 use salus_link::{Consortium, Limits, PeerCert, ServerTls, serve};
-use salus_store::{Fragments, Journal, Shares, StoreError};
+use salus_store::{Emergencies, Fragments, Journal, Shares, StoreError};
 use salus_wire::{GenesisMember, MemberIndex};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
@@ -83,11 +84,20 @@ impl Node {
             entropy: system_entropy(),
             timers: system_timers(),
         });
+        let kem = Arc::new(keys.custodian);
+        let kept = Emergencies::open(&config.data_dir.join("emergency"), keys.emergency)?;
+        let emergency = Arc::new(Emergency::new(Arc::clone(&office), Arc::clone(&kem), kept));
         let door = Arc::new(Door {
             engine: engine.handle(),
             keeper: Keeper::new(Arc::clone(&office), fragments),
-            deposits: Deposits::new(Arc::clone(&office), keys.custodian, Arc::clone(&shares)),
-            custodian: Custodian::new(Arc::clone(&office), shares, Arc::clone(&refusals)),
+            deposits: Deposits::new(Arc::clone(&office), kem, Arc::clone(&shares)),
+            custodian: Custodian::new(
+                Arc::clone(&office),
+                shares,
+                Arc::clone(&refusals),
+                Arc::clone(&emergency),
+            ),
+            emergency,
             gates: Gates::new(&config.rates),
             office,
         });
@@ -105,7 +115,11 @@ impl Node {
         let read = Arc::clone(&door.office.read);
         let stores = Arc::clone(&door);
         let failed = async {
-            tokio::select! { () = stores.keeper.failed() => {}, () = stores.deposits.failed() => {} }
+            tokio::select! {
+                () = stores.keeper.failed() => {},
+                () = stores.deposits.failed() => {},
+                () = stores.emergency.failed() => {},
+            }
         };
         let handler = move |peer: PeerCert, request| {
             let door = Arc::clone(&door);

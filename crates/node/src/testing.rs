@@ -104,7 +104,8 @@ impl World {
         let since = Tip { height: Height::new(1), time: TimeMs::new(1) };
         let (validity, standing) = (span(1, 9_000_000), Standing::Active);
         let roles = Roles::NONE;
-        let record = IdentityRecord { kind, member: member(0), key, validity, roles, since, standing };
+        let record =
+            IdentityRecord { kind, member: member(0), key, validity, roles, second: None, since, standing };
         self.put(StateKey::Identity(party), StateValue::Identity(record));
     }
 
@@ -199,7 +200,7 @@ impl World {
             one_time: self.one_time.public_key(),
         };
         let signature = key(3).sign(namespaces::INTENT, &intent_message(CHAIN, &terms));
-        let intent = Intent { terms, signature };
+        let intent = Intent { terms, signature, second: None };
         AccessRecord {
             commitment: access_commitment(&intent),
             one_time: self.one_time.public_key(),

@@ -140,6 +140,7 @@ fn registration(member: &Member) -> Tx {
         key,
         validity,
         roles: Roles::NONE,
+        second: None,
     };
     Tx::sign(member.consortium.chain(), body, &member.registrar)
 }

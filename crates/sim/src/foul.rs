@@ -101,7 +101,8 @@ pub async fn request(world: &Arc<World>, context: &Context, held: &Held, purpose
     let Some(mut attempt) = Attempt::draw(held, &mut rng) else { return };
     world.fault("foul request");
     if attempt.defect == Defect::Gap {
-        let access = AccessTag(attempt.file.lane().link(1).tag());
+        let Some(first) = attempt.file.lane_link(1) else { return };
+        let access = AccessTag(first.tag());
         world.tell(context, Seen::Intended { patient: held.patient, grant: held.tag, access });
     }
     if attempt.defect != Defect::NotRecorded {
@@ -126,7 +127,7 @@ impl Attempt {
         let place = if defect == Defect::Gap { 2 } else { 1 };
         Some(Self {
             defect,
-            link: file.lane().link(place),
+            link: file.lane_link(place)?,
             file,
             place,
             one_time: SigningKey::generate(rng),
@@ -152,7 +153,7 @@ impl Attempt {
         };
         let key = if self.defect == Defect::ForgedIntent { &self.one_time } else { &who.key };
         let signature = key.sign(namespaces::INTENT, &intent_message(world.cast.chain, &terms));
-        let intent = Intent { terms, signature };
+        let intent = Intent { terms, signature, second: None };
         let body = seal_body(&self.link.body_key(), INTENT_PLAIN_BYTES, &encode(&intent), rng).ok()?;
         let body = TxBody::RecordAccess {
             tag: AccessTag(self.link.tag()),
@@ -311,7 +312,7 @@ pub fn transactions(world: &Arc<World>, context: &Context) {
 /// Registers a person for ever, without a role.
 fn registration(party: PartyId, member: MemberIndex, key: PublicKey) -> TxBody {
     let (kind, validity, roles) = (PartyKind::Person, ever(), Roles::NONE);
-    TxBody::RegisterIdentity { party, kind, member, key, validity, roles }
+    TxBody::RegisterIdentity { party, kind, member, key, validity, roles, second: None }
 }
 
 /// A person who is registered already.

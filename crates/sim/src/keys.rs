@@ -185,7 +185,8 @@ impl Cast {
             .zip(roles)
             .filter_map(|((party, kind, key), roles)| {
                 let member = MemberIndex::new(0);
-                let body = TxBody::RegisterIdentity { party, kind, member, key, validity, roles };
+                let body =
+                    TxBody::RegisterIdentity { party, kind, member, key, validity, roles, second: None };
                 Some(Tx::sign(self.chain, body, &self.members.first()?.registrar))
             })
             .collect()

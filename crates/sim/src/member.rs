@@ -22,12 +22,13 @@ use salus_engine::{Handle, Pacing, Watch, WatchFailed, host};
 use salus_node::custodian::Custodian;
 use salus_node::deposits::Deposits;
 use salus_node::door::Door;
+use salus_node::emergency::Emergency;
 use salus_node::keeper::Keeper;
 use salus_node::limits::Gates;
 use salus_node::office::{Clock, Office, Timers, read_from};
 use salus_node::refusals::{RefusalBook, Writer};
 use salus_store::journal::RECORD_BYTES_MAX;
-use salus_store::{Disk, Fragments, Journal, Shares};
+use salus_store::{Disk, Emergencies, Fragments, Journal, Shares};
 use salus_wire::{GrantTag, Height, List, MemberIndex, StateProof, decode};
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -182,13 +183,13 @@ async fn live(
     let log = LogFile { log: Arc::clone(&seat.disks.refusals), ills: Arc::clone(&seat.disks.ills) };
     let journal = Journal::on(Path::new("refusals"), Box::new(log)).map_err(|error| error.to_string())?;
     world.see(&timers, member, Seen::Recalled { member, grants: recalled(&journal.1) });
-    let book = RefusalBook::over(journal, Writer::Here).map_err(|error| error.to_string())?;
-    let book = Arc::new(book);
-    let fragments =
-        Fragments::over(disk(&seat.disks, true, &sleep)).await.map_err(|error| error.to_string())?;
-    let machine = MachineKey::new(Secret::from_bytes(keys.machine));
-    let shares = Shares::over(disk(&seat.disks, false, &sleep), machine).await;
+    let book = Arc::new(RefusalBook::over(journal, Writer::Here).map_err(|error| error.to_string())?);
+    let disk = |fragments| disk(&seat.disks, fragments, &sleep);
+    let fragments = Fragments::over(disk(true)).await.map_err(|error| error.to_string())?;
+    let machine = || MachineKey::new(Secret::from_bytes(keys.machine));
+    let shares = Shares::over(disk(false), machine()).await;
     let shares = Arc::new(shares.map_err(|error| error.to_string())?);
+    let kept = Emergencies::over(disk(false), machine());
     let ear = Ear { world: Arc::clone(world), member, context: Arc::clone(&timers), book: Arc::clone(&book) };
     let genesis = world.cast.genesis.clone();
     let who = host::Member::new(genesis, member, &keys.consensus, pacing(), Arc::new(ear))
@@ -202,8 +203,8 @@ async fn live(
     let (_stop, stopped) = oneshot::channel();
     let tree = Tree::open(&seat.disks, lies(world, member, number));
     let clock: Clock = Arc::clone(&time);
-    let footprint = footprint(format!("m{}-", member.get()));
-    let host = host::Host { runtime, footprint, clock: time, links, tree };
+    let host =
+        host::Host { runtime, footprint: footprint(format!("m{}-", member.get())), clock: time, links, tree };
     let open = |engine: Handle| {
         let office = Arc::new(Office {
             chain: world.cast.chain,
@@ -215,11 +216,13 @@ async fn live(
             entropy: entropy(world.seed, member, number),
             timers: sleep,
         });
-        let custodian = KemSecretKey::from_seed(Secret::from_bytes(keys.custodian));
+        let kem = Arc::new(KemSecretKey::from_seed(Secret::from_bytes(keys.custodian)));
+        let emergency = Arc::new(Emergency::new(Arc::clone(&office), Arc::clone(&kem), kept));
         let door = Arc::new(Door {
             keeper: Keeper::new(Arc::clone(&office), fragments),
-            deposits: Deposits::new(Arc::clone(&office), custodian, Arc::clone(&shares)),
-            custodian: Custodian::new(Arc::clone(&office), Arc::clone(&shares), book),
+            deposits: Deposits::new(Arc::clone(&office), kem, Arc::clone(&shares)),
+            custodian: Custodian::new(Arc::clone(&office), Arc::clone(&shares), book, Arc::clone(&emergency)),
+            emergency,
             gates: Gates::default(),
             office,
             engine: engine.clone(),

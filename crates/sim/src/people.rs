@@ -79,6 +79,7 @@ fn named(world: &World, grantee: &Grantee) -> Option<usize> {
         Grantee::Person { party, .. } | Grantee::Application { party, .. } => {
             world.cast.readers.iter().position(|who| who.party == *party)
         }
+        Grantee::Emergency { .. } => None,
         Grantee::Role { role, .. } => world.cast.roles().position(|held| held == *role),
     }
 }
@@ -257,6 +258,7 @@ async fn read(world: &Arc<World>, context: &Context, held: &Held, purpose: u64) 
     let next_tag = consortium.next_tag(&file, home).await.unwrap_or(1);
     world.tell(context, Seen::Reading { read: number, patient, grant });
     let plan = ReadPlan {
+        emergency: None,
         chain: world.cast.chain,
         faults: world.cast.faults,
         policy: world.cast.policy.clone(),

@@ -12,6 +12,7 @@
 
 pub mod disk;
 pub mod durable;
+pub mod emergency;
 pub mod error;
 pub mod fragments;
 pub mod journal;
@@ -21,6 +22,7 @@ pub mod shares;
 
 pub use disk::Disk;
 pub use durable::{Durable, Plan, Write};
+pub use emergency::Emergencies;
 pub use error::StoreError;
 pub use fragments::{BatchPromise, Fragments};
 pub use journal::Journal;

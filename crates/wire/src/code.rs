@@ -98,6 +98,12 @@ codes! {
     CodeNotGranted = 2020, Caller, "the grant does not cover this kind of observation", "ask only for the granted kinds, or for a wider grant";
     GrantNotYet = 2021, Caller, "the grant does not hold yet", "wait until its validity begins";
     DeniedByRule = 2022, Caller, "a rule of the grant denies this", "ask for what no rule denies, or ask the patient";
+    SecondFactor = 2030, Caller, "the requester has no second factor, or it did not sign", "have the member register the requester's second factor, and sign with it";
+    NotEmergency = 2031, Caller, "this grant opens in an emergency alone, to physicians and nurses, for emergency treatment", "read under a grant of your own, or break the glass";
+    NoCard = 2032, Caller, "nothing is prepared under this card, or every look is used up", "check the card, or ask the patient to prepare new looks";
+    GlassLimit = 2033, Caller, "too many emergency uses by this person for now", "read under an ordinary grant, or wait until a day has passed";
+    GlassSuspended = 2034, Caller, "emergency uses of this person wait for their review, or were found unjustified", "have the privacy officer of their member close the reviews";
+    NotAnOfficer = 2035, Caller, "only a privacy officer of the requester's member may see and close its reviews", "ask with the key of a registered privacy officer";
     // 3xxx: stores
     BadFragment = 3001, Peer, "a fragment does not match its manifest", "the read goes on with other stores, report the store that served it";
     StoreFull = 3002, Ours, "the store has no room", "add space, the gateway keeps the data until then";

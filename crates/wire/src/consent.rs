@@ -37,6 +37,40 @@ pub enum Grantee {
         /// The key with which it signs intents under this grant.
         key: PublicKey,
     } = 2,
+    /// In an emergency, every physician and nurse of any member who has a second factor and says why
+    /// ([`Vouching::BreakGlass`]), for emergency treatment and nothing else.
+    Emergency {
+        /// The patient's card, by name ([`crate::emergency::card_name`]).
+        card: Digest,
+    } = 3,
+}
+
+/// Why somebody reads in an emergency without the patient's word. It is weighed by a person, in the review.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize)]
+#[borsh(use_discriminant = true)]
+#[repr(u8)]
+pub enum Reason {
+    /// The patient cannot consent: unconscious, or without the capacity to decide.
+    Incapable = 0,
+    /// Life or limb is in danger, and there is no time to ask.
+    Danger = 1,
+    /// The patient is treated and their wallet cannot be reached.
+    Unreachable = 2,
+}
+
+impl Reason {
+    /// Every reason.
+    pub const ALL: &'static [Self] = &[Self::Incapable, Self::Danger, Self::Unreachable];
+
+    /// A word for it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Incapable => "incapable",
+            Self::Danger => "danger",
+            Self::Unreachable => "unreachable",
+        }
+    }
 }
 
 /// What a grant does not permit, though the rest of it would: a denial outranks every permission. A
@@ -86,6 +120,9 @@ pub struct Grant {
 pub enum Vouching {
     /// The requester's own registered key.
     Requester = 0,
+    /// The requester's own registered key and their second factor, in an emergency (break-glass; 45 CFR
+    /// 164.312(a)(2)(ii)).
+    BreakGlass(Reason) = 1,
 }
 
 /// What a reader is about to do, as it stands sealed on the ledger before it is done. Padded to
@@ -96,6 +133,8 @@ pub struct Intent {
     pub terms: IntentTerms,
     /// By the requester's registered key, over the terms.
     pub signature: Signature,
+    /// By the requester's registered second factor, over the terms; only with [`Vouching::BreakGlass`].
+    pub second: Option<Signature>,
 }
 
 /// The signed part of an [`Intent`].
@@ -197,7 +236,7 @@ mod tests {
         let terms = IntentTerms {
             salt: [0; 32],
             requester: party,
-            vouching: Vouching::Requester,
+            vouching: Vouching::BreakGlass(Reason::Danger),
             grant: GrantTag(ChainSeed::new(Secret::from_bytes([1; 32])).link(1).tag()),
             scope,
             purpose: Purpose::Treatment,
@@ -205,7 +244,8 @@ mod tests {
             reader: Digest::ZERO,
             one_time: key(),
         };
-        let intent = Intent { terms, signature: Signature::from_bytes([0; 64]) };
+        let signature = Signature::from_bytes([0; 64]);
+        let intent = Intent { terms, signature, second: Some(signature) };
         assert!(encode(&intent).len() <= INTENT_PLAIN_BYTES);
     }
 

@@ -10,6 +10,7 @@ pub mod bounded;
 pub mod code;
 pub mod codec;
 pub mod consent;
+pub mod emergency;
 pub mod genesis;
 pub mod ids;
 pub mod limits;
@@ -26,7 +27,7 @@ pub use block::{Block, Header, Outcome};
 pub use bounded::{Blob, List};
 pub use code::{Blame, Code};
 pub use codec::{DecodeError, decode, encode};
-pub use consent::{Deny, Grant, Grantee, Intent};
+pub use consent::{Deny, Grant, Grantee, Intent, Reason};
 pub use genesis::{Faults, Genesis, GenesisMember};
 pub use ids::{
     AccessTag, BatchNumber, ChainId, DeviceId, EpochId, FragmentIndex, GrantTag, Height, Locator,

@@ -31,7 +31,7 @@ pub const GRANT_PLAIN_BYTES: usize = 640;
 /// Bytes of a sealed grant on the ledger: 32 random, 2 of length, padding, 16 of tag.
 pub const GRANT_BODY_BYTES: usize = 32 + 2 + GRANT_PLAIN_BYTES + 16;
 /// Bytes of plaintext to which an intent is padded before it is sealed for the ledger.
-pub const INTENT_PLAIN_BYTES: usize = 320;
+pub const INTENT_PLAIN_BYTES: usize = 384;
 /// Bytes of a sealed intent on the ledger: 32 random, 2 of length, padding, 16 of tag.
 pub const INTENT_BODY_BYTES: usize = 32 + 2 + INTENT_PLAIN_BYTES + 16;
 /// State keys in one read or one proof.
@@ -48,6 +48,28 @@ pub const DEPOSIT_ENVELOPES_MAX: usize = 256;
 pub const EPOCHS_PER_ENVELOPE_MAX: usize = 64;
 /// Milliseconds of block time for which an access may be used after its height.
 pub const ACCESS_VALID_MS_MAX: u32 = 60_000;
+/// Looks of one emergency grant, each with its tag of the lane.
+pub const EMERGENCY_PLACES_MAX: usize = 32;
+/// Emergency grants under one card.
+pub const EMERGENCY_GRANTS_MAX: usize = 8;
+/// Bytes to which what opens one look is padded before it is sealed.
+pub const EMERGENCY_KIT_PLAIN_BYTES: usize = 768;
+/// Bytes of what opens one look, sealed: 32 random, 2 of length, padding, 16 of tag.
+pub const EMERGENCY_KIT_BYTES: usize = 32 + 2 + EMERGENCY_KIT_PLAIN_BYTES + 16;
+/// Milliseconds for which glass stays broken: looks within them are one use.
+pub const EMERGENCY_MS_MAX: u64 = 3_600_000;
+/// Looks of one use.
+pub const EMERGENCY_LOOKS_MAX: usize = 8;
+/// Uses of one person in 24 hours.
+pub const EMERGENCY_USES_MAX: usize = 4;
+/// Milliseconds after which a use that nobody reviewed is overdue.
+pub const REVIEW_DUE_MS: u64 = 24 * 3_600_000;
+/// Milliseconds after which uses that nobody reviewed suspend.
+pub const REVIEW_SUSPEND_MS: u64 = 72 * 3_600_000;
+/// Uses past that time, not reviewed, that suspend their user.
+pub const REVIEW_SUSPEND_USES: usize = 2;
+/// Uses in one answer to a privacy officer.
+pub const REVIEWS_MAX: usize = 1_024;
 /// Milliseconds by which the sending time of a request may differ from the receiver's clock.
 pub const REQUEST_SKEW_MS_MAX: u64 = 30_000;
 /// Milliseconds behind its own clock at which a member's ledger view counts as stale.

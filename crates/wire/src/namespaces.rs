@@ -52,6 +52,35 @@ pub const RELEASE: Namespace = Namespace::new("salus/release/v1");
 /// Signed: a custodian's answer, by the member's service key.
 pub const RELEASED: Namespace = Namespace::new("salus/released/v1");
 
+/// Hashed: the secret of a patient's card, to the name under which custodians keep what it finds.
+pub const EMERGENCY_CARD: Namespace = Namespace::new("salus/emergency-card/v1");
+/// Hashed: the context of one look's key, and of its shares.
+pub const EMERGENCY_LOOK: Namespace = Namespace::new("salus/emergency-look/v1");
+/// Signed: the header of one look, by the grant's one-time key.
+pub const EMERGENCY_HEADER: Namespace = Namespace::new("salus/emergency-header/v1");
+/// Signed: looks brought to a custodian, by the grant's one-time key.
+pub const EMERGENCY_DEPOSIT: Namespace = Namespace::new("salus/emergency-deposit/v1");
+/// Hashed: the context to which looks are sealed for a custodian.
+pub const EMERGENCY_ENVELOPE: Namespace = Namespace::new("salus/emergency-envelope/v1");
+/// Signed: a request to break the glass, by the requester's registered key.
+pub const BREAK_GLASS: Namespace = Namespace::new("salus/break-glass/v1");
+/// Signed: the same, by the requester's second factor.
+pub const BREAK_GLASS_SECOND: Namespace = Namespace::new("salus/break-glass-second/v1");
+/// Signed: a custodian's answer to that, by the member's service key.
+pub const GLASS: Namespace = Namespace::new("salus/glass/v1");
+/// Hashed: the context to which such an answer is sealed.
+pub const GLASS_SEAL: Namespace = Namespace::new("salus/glass-seal/v1");
+/// Signed: an intent's terms, by the requester's second factor.
+pub const INTENT_SECOND: Namespace = Namespace::new("salus/intent-second/v1");
+/// Hashed: what the review of an emergency use is named by.
+pub const REVIEW_ID: Namespace = Namespace::new("salus/review-id/v1");
+/// Hashed: the key that opens a closed review.
+pub const REVIEW_KEY: Namespace = Namespace::new("salus/review-key/v1");
+/// Signed: a review, by the privacy officer's registered key.
+pub const REVIEW: Namespace = Namespace::new("salus/review/v1");
+/// Signed: a privacy officer's question for uses to review, by their registered key.
+pub const REVIEWS: Namespace = Namespace::new("salus/reviews/v1");
+
 /// Signed: a vote that makes a block final; stands before the chain's id and the engine's own
 /// suffix, see `spec/certificate.md`.
 pub const FINALITY: Namespace = Namespace::new("salus/finality/v1");
@@ -82,6 +111,20 @@ pub const ALL: &[Namespace] = &[
     RELEASE_REQUEST,
     RELEASE,
     RELEASED,
+    EMERGENCY_CARD,
+    EMERGENCY_LOOK,
+    EMERGENCY_HEADER,
+    EMERGENCY_DEPOSIT,
+    EMERGENCY_ENVELOPE,
+    BREAK_GLASS,
+    BREAK_GLASS_SECOND,
+    GLASS,
+    GLASS_SEAL,
+    INTENT_SECOND,
+    REVIEW_ID,
+    REVIEW_KEY,
+    REVIEW,
+    REVIEWS,
     FINALITY,
 ];
 

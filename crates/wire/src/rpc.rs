@@ -4,10 +4,11 @@ use crate::block::{Block, Outcome};
 use crate::bounded::{Blob, List};
 use crate::code::Code;
 use crate::codec::encode;
+use crate::emergency::{EmergencyDeposit, EmergencyUse, Glass, GlassRequest, ReviewsRequest};
 use crate::ids::{
     AccessTag, BatchNumber, ChainId, FragmentIndex, Height, Locator, MemberIndex, PartyId, TimeMs,
 };
-use crate::limits::{BATCH_SEGMENTS_MAX, FOLLOW_BLOCKS_MAX, FRAGMENT_BYTES_MAX, STATE_KEYS_MAX};
+use crate::limits::{BATCH_SEGMENTS_MAX, FOLLOW_BLOCKS_MAX, FRAGMENT_BYTES_MAX, REVIEWS_MAX, STATE_KEYS_MAX};
 use crate::manifest::Manifest;
 use crate::release::{Deposit, ReleaseRequest, Released};
 use crate::state::{CertifiedChain, StateKey, StateProof, StateValue, Tip};
@@ -42,6 +43,12 @@ pub enum Request {
     Deposit(Box<Deposit>),
     /// Release key shares.
     Release(ReleaseRequest),
+    /// Keep what opens a patient's data in an emergency.
+    Prepare(Box<EmergencyDeposit>),
+    /// Break the glass: give what opens the next look.
+    BreakGlass(GlassRequest),
+    /// Say which emergency uses there were, for review.
+    Reviews(ReviewsRequest),
 }
 
 /// What a member answers.
@@ -67,6 +74,12 @@ pub enum Response {
     Deposited,
     /// To [`Request::Release`].
     Released(Box<Released>),
+    /// To [`Request::Prepare`], after fsync.
+    Prepared,
+    /// To [`Request::BreakGlass`].
+    Glass(Box<Glass>),
+    /// To [`Request::Reviews`], the newest first.
+    Reviews(List<EmergencyUse, REVIEWS_MAX>),
     /// To anything: no.
     Refused(Refusal),
 }

@@ -36,6 +36,8 @@ pub enum StateKey {
     Grant(GrantTag),
     /// An access.
     Access(AccessTag),
+    /// The closed review of an emergency use.
+    Review(Digest),
 }
 
 /// What stands there.
@@ -55,6 +57,8 @@ pub enum StateValue {
     Grant(GrantRecord),
     /// For [`StateKey::Access`].
     Access(AccessRecord),
+    /// For [`StateKey::Review`].
+    Review(ReviewRecord),
 }
 
 /// A block's place in height and time.
@@ -103,6 +107,8 @@ pub struct IdentityRecord {
     pub validity: TimeSpan,
     /// What a person does at the member that registered them.
     pub roles: Roles,
+    /// The key of a person's second factor.
+    pub second: Option<PublicKey>,
     /// When it was registered.
     pub since: Tip,
     /// Whether it was revoked.
@@ -152,6 +158,15 @@ pub struct AccessRecord {
     /// The key that signs requests under it.
     pub one_time: PublicKey,
     /// The sealed intent.
+    pub body: SealedIntent,
+    /// When it became final.
+    pub since: Tip,
+}
+
+/// A closed review, sealed.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct ReviewRecord {
+    /// The sealed review.
     pub body: SealedIntent,
     /// When it became final.
     pub since: Tip,

@@ -84,6 +84,8 @@ pub enum TxBody {
         validity: TimeSpan,
         /// What a person does there; only persons have roles.
         roles: Roles,
+        /// The key of a person's second factor; only persons have one.
+        second: Option<PublicKey>,
     },
     /// A member ends a registration. Signed by the registrar key of the member that made it.
     RevokeIdentity {
@@ -146,6 +148,14 @@ pub enum TxBody {
         /// The intent, sealed to whoever is shown the tag's link.
         body: SealedIntent,
     },
+    /// A privacy officer closes the review of an emergency use. Signed by any key: who closed it is sealed,
+    /// and custodians judge that.
+    CloseReview {
+        /// See [`crate::emergency::review_id`]; nobody can tell it from others without the patient's card.
+        review: Digest,
+        /// The [`crate::emergency::Review`], sealed to whoever can compute the id.
+        body: SealedIntent,
+    },
 }
 
 impl TxBody {
@@ -161,7 +171,8 @@ impl TxBody {
             | Self::AssignDevice { .. }
             | Self::Anchor { .. }
             | Self::CommitGrant { .. }
-            | Self::RecordAccess { .. } => Urgency::Ordinary,
+            | Self::RecordAccess { .. }
+            | Self::CloseReview { .. } => Urgency::Ordinary,
         }
     }
 }

@@ -133,6 +133,7 @@ fn registration(
         key: registrar.public_key(),
         validity: validity.ok_or_else(|| Failure::new(Code::Internal, "the clock is beyond its range"))?,
         roles: Roles::NONE,
+        second: None,
     };
     Ok(Tx::sign(chain, body, registrar))
 }

@@ -202,6 +202,7 @@ impl Crowd {
             validity: validity
                 .ok_or_else(|| Failure::new(Code::Internal, "the clock is beyond its range"))?,
             roles: Roles::NONE,
+            second: None,
         };
         Ok((party, Tx::sign(self.chain, body, &self.registrar)))
     }

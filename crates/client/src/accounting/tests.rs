@@ -32,7 +32,7 @@ fn intent(party: u8, purpose: Purpose, class: DataClass, from: u64) -> Intent {
         reader: Digest::ZERO,
         one_time: key,
     };
-    Intent { terms, signature: Signature::from_bytes([0; 64]) }
+    Intent { terms, signature: Signature::from_bytes([0; 64]), second: None }
 }
 
 fn access(at: TimeMs, intent: Option<Intent>) -> ListedAccess {

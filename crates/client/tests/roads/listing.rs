@@ -82,7 +82,7 @@ fn the_lists_proof_shows_the_end_of_every_chain_to_whoever_checks_it_again() {
     let absent = |key| matches!(proven.get(&key), Proven::Absent);
     assert!(absent(StateKey::Grant(GrantTag(world.wallet.chain().link(4).tag()))));
     for (file, next) in files.iter().zip([3, 2, 1]) {
-        assert!(absent(StateKey::Access(AccessTag(file.lane().link(next).tag()))));
+        assert!(absent(StateKey::Access(AccessTag(file.lane_link(next).unwrap().tag()))));
     }
 }
 
@@ -242,7 +242,7 @@ fn a_consortium_that_cannot_be_reached_gives_no_list() {
 #[test]
 fn an_access_that_its_reader_sealed_wrongly_is_listed_all_the_same() {
     let (mut world, files) = populated();
-    let lane = files[0].lane();
+    let lane = files[0].lane().unwrap();
     let rng = &mut StdRng::seed_from_u64(5);
     let nonsense = seal_body(&lane.link(3).body_key(), INTENT_PLAIN_BYTES, b"nonsense", rng).expect("short");
     let other_key = seal_body(&lane.link(1).body_key(), INTENT_PLAIN_BYTES, b"nonsense", rng).expect("short");

@@ -49,7 +49,7 @@ fn a_proof_that_does_not_verify_is_asked_of_the_next_member() {
 #[test]
 fn a_good_proof_of_an_older_state_hides_nothing() {
     let (mut world, written) = World::written(4);
-    let access = AccessTag(written.file.lane().link(1).tag());
+    let access = AccessTag(written.file.lane_link(1).unwrap().tag());
     let anchor = |batch| StateKey::Anchor(WRITER, BatchNumber::new(batch));
     let old = world.ledger.prove(&[anchor(0), anchor(1), anchor(2), StateKey::Access(access)]);
     let mut epoch = world.epoch(salus_wire::DataClass::Vitals, 1);

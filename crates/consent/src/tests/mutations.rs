@@ -102,8 +102,8 @@ fn harmless(was: &StateValue, is: &StateValue) -> bool {
         }
         (StateValue::Identity(was), StateValue::Identity(is)) => {
             let holds = is.validity.contains(NOW);
-            let IdentityRecord { since, member, validity, roles, .. } = was.clone();
-            let same = IdentityRecord { since, member, validity, roles, ..is.clone() };
+            let IdentityRecord { since, member, validity, roles, second, .. } = was.clone();
+            let same = IdentityRecord { since, member, validity, roles, second, ..is.clone() };
             holds && *was == same
         }
         _ => false,

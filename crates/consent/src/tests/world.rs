@@ -48,6 +48,8 @@ pub(super) struct World {
     pub(super) intent: IntentTerms,
     /// Who signs the intent; the reader unless a test says otherwise.
     pub(super) intent_signer: SigningKey,
+    /// Who signs it as a second factor, if anybody does.
+    pub(super) second_signer: Option<SigningKey>,
     pub(super) identity: Option<IdentityRecord>,
     pub(super) standing: Standing,
     pub(super) refusals: Refusals,
@@ -90,6 +92,7 @@ impl World {
             key: reader_key.public_key(),
             validity: span(0, 2_000_000),
             roles: Roles::of(&[Role::Nurse]),
+            second: None,
             since: Tip { height: Height::new(1), time: TimeMs::new(1) },
             standing: Standing::Active,
         };
@@ -101,6 +104,7 @@ impl World {
             grant,
             intent,
             intent_signer: key(1),
+            second_signer: None,
             identity: Some(identity),
             standing: Standing::Active,
             refusals: Refusals::default(),
@@ -159,7 +163,8 @@ impl World {
     pub(super) fn signed_intent(&self) -> Intent {
         let message = intent_message(CHAIN, &self.intent);
         let signature = self.intent_signer.sign(namespaces::INTENT, &message);
-        Intent { terms: self.intent.clone(), signature }
+        let second = self.second_signer.as_ref().map(|key| key.sign(namespaces::INTENT_SECOND, &message));
+        Intent { terms: self.intent.clone(), signature, second }
     }
 
     pub(super) fn terms(&self) -> ReleaseTerms {

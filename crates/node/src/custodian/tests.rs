@@ -10,7 +10,7 @@ use object_store::memory::InMemory;
 use salus_crypto::at_rest::MachineKey;
 use salus_crypto::secret::Secret;
 use salus_fragment::{CheckedShare, OpeningEpoch, SealingEpoch};
-use salus_store::{Disk, Journal};
+use salus_store::{Disk, Emergencies, Journal};
 use salus_wire::limits::RPC_BYTES_MAX;
 use salus_wire::release::{
     Deposit, Envelope, EpochShare, ReleaseTerms, ShareBytes, deposit_message, envelope_info,
@@ -37,9 +37,16 @@ async fn start(world: &World, n: u16) -> Member {
             .unwrap(),
     );
     let office = world.office(n);
-    let deposits = Deposits::new(Arc::clone(&office), kem(n), Arc::clone(&shares));
-    let custodian = Custodian::new(office, shares, Arc::clone(&refusals));
+    let deposits = Deposits::new(Arc::clone(&office), Arc::new(kem(n)), Arc::clone(&shares));
+    let custodian = Custodian::new(office, shares, Arc::clone(&refusals), emergency(world, n));
     Member { deposits, custodian, refusals, _dir: dir }
+}
+
+/// The emergency role over an empty disk.
+fn emergency(world: &World, n: u16) -> Arc<Emergency> {
+    let key = MachineKey::new(Secret::from_bytes([8; 32]));
+    let kept = Emergencies::over(Disk::over(Arc::new(InMemory::new())), key);
+    Arc::new(Emergency::new(world.office(n), Arc::new(kem(n)), kept))
 }
 
 async fn deposit(world: &World, member_at: &Member, n: u16, epochs: &[SealingEpoch]) {

@@ -23,7 +23,7 @@ async fn intake(world: &World) -> Deposits {
     let disk = Disk::over(Arc::new(InMemory::new()));
     let key = MachineKey::new(Secret::from_bytes([8; 32]));
     let shares = Arc::new(Shares::over(disk, key).await.unwrap());
-    Deposits::new(world.office(ME), kem(ME), shares)
+    Deposits::new(world.office(ME), Arc::new(kem(ME)), shares)
 }
 
 /// This custodian's share of a fresh epoch.

@@ -6,7 +6,8 @@ use crate::text::Vector;
 use salus_crypto::{Digest, PublicKey};
 use salus_proof::trie::value_hash;
 use salus_wire::state::{
-    AccessRecord, AnchorRecord, DeviceRecord, GrantRecord, IdentityRecord, MemberRecord, Standing, Tip,
+    AccessRecord, AnchorRecord, DeviceRecord, GrantRecord, IdentityRecord, MemberRecord, ReviewRecord,
+    Standing, Tip,
 };
 use salus_wire::tx::PartyKind;
 use salus_wire::{
@@ -60,24 +61,35 @@ pub(crate) fn entries() -> Entries {
         custodian: digest(1),
         authority: digest(2),
     };
-    let identity = |standing| {
-        let (kind, member) = (PartyKind::Gateway, MemberIndex::new(3));
+    let identity = |second, standing| {
+        let (kind, member) = (PartyKind::Person, MemberIndex::new(3));
         let roles = Roles::NONE;
-        StateValue::Identity(IdentityRecord { kind, member, key, validity, roles, since: tip(2), standing })
+        StateValue::Identity(IdentityRecord {
+            kind,
+            member,
+            key,
+            validity,
+            roles,
+            second,
+            since: tip(2),
+            standing,
+        })
     };
     let device = DeviceRecord { member: MemberIndex::new(1), since: tip(3), standing: Standing::Active };
-    let body = Blob::new(vec![6; 370]).expect("within its limit");
+    let body = Blob::new(vec![6; 434]).expect("within its limit");
+    let review = ReviewRecord { body: body.clone(), since: tip(9) };
     let seen = AccessRecord { commitment: digest(6), one_time: key, body, since: tip(9) };
     let mut entries = Entries::from([
         (StateKey::Tip, StateValue::Tip(tip(41))),
         (StateKey::Member(MemberIndex::new(0)), StateValue::Member(member)),
-        (StateKey::Identity(party(1)), identity(Standing::Active)),
-        (StateKey::Identity(party(2)), identity(Standing::Revoked(tip(5)))),
+        (StateKey::Identity(party(1)), identity(Some(key), Standing::Active)),
+        (StateKey::Identity(party(2)), identity(None, Standing::Revoked(tip(5)))),
         (StateKey::Enrolment(digest(1)), StateValue::Device(device.clone())),
         (StateKey::Assignment(digest(1)), StateValue::Device(device)),
         (grant(1), grant_record(1, Standing::Active)),
         (grant(2), grant_record(2, Standing::Revoked(tip(8)))),
         (access(1), StateValue::Access(seen)),
+        (StateKey::Review(digest(1)), StateValue::Review(review)),
     ]);
     entries.extend((0..16).map(|n| (StateKey::Anchor(party(1), BatchNumber::new(n)), anchor(digest(77), n))));
     entries

@@ -9,8 +9,8 @@ use salus_crypto::sign::PublicKey;
 use salus_wire::limits::{GRANT_BODY_BYTES, INTENT_BODY_BYTES};
 use salus_wire::manifest::held_message;
 use salus_wire::state::{
-    AccessRecord, AnchorRecord, DeviceRecord, GrantRecord, IdentityRecord, Standing, StateKey, StateValue,
-    Tip,
+    AccessRecord, AnchorRecord, DeviceRecord, GrantRecord, IdentityRecord, ReviewRecord, Standing, StateKey,
+    StateValue, Tip,
 };
 use salus_wire::tx::{Held, PartyKind};
 use salus_wire::{BatchNumber, ChainId, Code, MemberIndex, Outcome, PartyId, Tx, TxBody, namespaces};
@@ -95,12 +95,15 @@ impl Rules {
     fn write(&self, state: &State, tip: Tip, tx: &Tx, no: &mut Objections) -> Option<Write> {
         let signer = tx.signer;
         match &tx.body {
-            TxBody::RegisterIdentity { party, kind, member, key, validity, roles } => {
+            TxBody::RegisterIdentity { party, kind, member, key, validity, roles, second } => {
                 no.when(!registrar(state, *member, signer), Code::UnknownSigner);
-                no.unnamed_when(*kind != PartyKind::Person && roles.iter().next().is_some());
+                no.unnamed_when(
+                    *kind != PartyKind::Person && (roles.iter().next().is_some() || second.is_some()),
+                );
                 let (kind, member, key, validity, roles) = (*kind, *member, *key, *validity, *roles);
+                let second = *second;
                 let (since, standing) = (tip, Standing::Active);
-                let record = IdentityRecord { kind, member, key, validity, roles, since, standing };
+                let record = IdentityRecord { kind, member, key, validity, roles, second, since, standing };
                 fresh(state, StateKey::Identity(*party), StateValue::Identity(record), no)
             }
             TxBody::RevokeIdentity { party } => revoke_identity(state, tip, *party, signer, no),
@@ -130,6 +133,11 @@ impl Rules {
                 let (commitment, body) = (*commitment, body.clone());
                 let record = AccessRecord { commitment, one_time: signer, body, since: tip };
                 fresh(state, StateKey::Access(*tag), StateValue::Access(record), no)
+            }
+            TxBody::CloseReview { review, body } => {
+                whole(body, INTENT_BODY_BYTES, no);
+                let record = ReviewRecord { body: body.clone(), since: tip };
+                fresh(state, StateKey::Review(*review), StateValue::Review(record), no)
             }
         }
     }
@@ -244,7 +252,7 @@ fn gateway_speaks(state: &State, tip: Tip, gateway: PartyId, signer: PublicKey, 
     no.when(tip.time < from || tip.time >= until, Code::OutsideValidity);
 }
 
-/// "The blobs of 6 are always of exactly 690 bytes, those of 8 of 370; the ledger refuses others."
+/// "The blobs of 6 are always of exactly 690 bytes, those of 8 and 9 of 434; the ledger refuses others."
 fn whole(body: &[u8], bytes: usize, no: &mut Objections) {
     no.unnamed_when(body.len() != bytes);
 }

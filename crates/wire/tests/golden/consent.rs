@@ -5,8 +5,16 @@ use salus_wire::consent::{Intent, IntentTerms, Vouching};
 use salus_wire::tx::{Assignment, Enrolment};
 use salus_wire::{
     Classes, Codes, DataClass, Deny, DeviceId, Genesis, GenesisMember, Grant, Grantee, ObservationCode,
-    Purpose, Purposes, Role, Scope,
+    Purpose, Purposes, Reason, Role, Scope,
 };
+
+/// The same intent, with a second factor.
+fn in_an_emergency() -> Intent {
+    let mut intent = intent();
+    intent.terms.vouching = Vouching::BreakGlass(Reason::Danger);
+    intent.second = Some(signature(7));
+    intent
+}
 
 pub(crate) fn all() -> Vec<Golden> {
     let enrolment = Enrolment { salt: [1; 32], device: DeviceId::new([2; 16]), key: key(3) };
@@ -24,7 +32,7 @@ pub(crate) fn all() -> Vec<Golden> {
             .list(4 + 5 + 8, 64, "members")
             .list(4 + 5 + 8 + 4, 64, "bytes of name"),
         golden("grant", "Grant", &grant())
-            .wrong(48, 3, "an unknown grantee")
+            .wrong(48, 4, "an unknown grantee")
             .wrong(97, 0, "no class")
             .wrong(97, 9, "a sensitive class with another")
             .wrong(98, 1, "an unknown class")
@@ -39,11 +47,12 @@ pub(crate) fn all() -> Vec<Golden> {
             .list(148, 4, "denials")
             .wrong(152, 2, "neither somebody nor everybody"),
         golden("grant-to-role", "Grant", &to_role()).wrong(51, 7, "an unknown role"),
-        golden("intent", "Intent", &intent()).wrong(48, 1, "an unknown voucher").wrong(
+        golden("intent", "Intent", &intent()).wrong(48, 2, "an unknown voucher").wrong(
             100,
             7,
             "an unknown purpose",
         ),
+        golden("intent-emergency", "Intent", &in_an_emergency()).wrong(49, 3, "an unknown reason"),
         golden("enrolment", "Enrolment", &enrolment),
         golden("assignment", "Assignment", &assignment),
     ]
@@ -118,5 +127,5 @@ fn intent() -> Intent {
         reader: digest(4),
         one_time: key(5),
     };
-    Intent { terms, signature: signature(6) }
+    Intent { terms, signature: signature(6), second: None }
 }

@@ -33,7 +33,7 @@ pub(crate) fn all() -> Vec<Golden> {
     ]
 }
 
-fn secret(n: u8) -> ShareBytes {
+pub(crate) fn secret(n: u8) -> ShareBytes {
     salus_wire::decode(&[n; 32], 32).expect("any 32 bytes are a secret")
 }
 

@@ -3,7 +3,7 @@
 use crate::sample::*;
 use salus_wire::state::{
     AccessRecord, AnchorRecord, CertifiedChain, DeviceRecord, GrantRecord, IdentityRecord, MemberRecord,
-    Standing,
+    ReviewRecord, Standing,
 };
 use salus_wire::tx::{Held, PartyKind};
 use salus_wire::{
@@ -59,7 +59,7 @@ fn blocks() -> Vec<Golden> {
 fn transactions() -> Vec<Golden> {
     let (member, party) = (MemberIndex::new(0x0102), party(3));
     let held = |store| Held { store: MemberIndex::new(store), signature: signature(6) };
-    let (commitment, body) = (digest(2), blob(370, 3));
+    let (commitment, body) = (digest(2), blob(434, 3));
     let register = TxBody::RegisterIdentity {
         party,
         kind: PartyKind::Person,
@@ -67,6 +67,7 @@ fn transactions() -> Vec<Golden> {
         key: key(4),
         validity: span(),
         roles: Roles::of(&[Role::Physician, Role::PrivacyOfficer]),
+        second: Some(key(5)),
     };
     let anchor = TxBody::Anchor {
         gateway: party,
@@ -75,26 +76,29 @@ fn transactions() -> Vec<Golden> {
         held: list(vec![held(0), held(2), held(3)]),
     };
     let commit = TxBody::CommitGrant { tag: grant_tag(1), commitment, body: blob(690, 3) };
+    let close = TxBody::CloseReview { review: digest(1), body: body.clone() };
     let access = TxBody::RecordAccess { tag: access_tag(1), commitment, body };
     vec![
         golden("tx-register-identity", "Tx", &tx(register))
             .wrong(17, 3, "a party of no kind")
             .wrong(52, 9, "an empty span")
-            .wrong(69, 1, "an unknown role"),
-        golden("tx-revoke-identity", "Tx", &tx(TxBody::RevokeIdentity { party })).wrong(0, 9, "no kind"),
+            .wrong(69, 1, "an unknown role")
+            .wrong(70, 2, "neither a second factor nor none"),
+        golden("tx-revoke-identity", "Tx", &tx(TxBody::RevokeIdentity { party })).wrong(0, 10, "no kind"),
         golden("tx-enrol-device", "Tx", &tx(TxBody::EnrolDevice { enrolment: digest(1), member })),
         golden("tx-revoke-device", "Tx", &tx(TxBody::RevokeDevice { enrolment: digest(1) })),
         golden("tx-assign-device", "Tx", &tx(TxBody::AssignDevice { assignment: digest(1), member })),
         golden("tx-anchor", "Tx", &tx(anchor)).list(57, 64, "promises"),
         golden("tx-commit-grant", "Tx", &tx(commit)).list(65, 690, "bytes of sealed body"),
         golden("tx-revoke-grant", "Tx", &tx(TxBody::RevokeGrant { tag: grant_tag(1) })),
-        golden("tx-record-access", "Tx", &tx(access)).list(65, 370, "bytes of sealed body"),
+        golden("tx-record-access", "Tx", &tx(access)).list(65, 434, "bytes of sealed body"),
+        golden("tx-close-review", "Tx", &tx(close)).list(33, 434, "bytes of sealed body"),
     ]
 }
 
 fn keys() -> Vec<Golden> {
     vec![
-        golden("key-tip", "StateKey", &StateKey::Tip).wrong(0, 8, "no kind"),
+        golden("key-tip", "StateKey", &StateKey::Tip).wrong(0, 9, "no kind"),
         golden("key-member", "StateKey", &StateKey::Member(MemberIndex::new(0x0102))),
         golden("key-identity", "StateKey", &StateKey::Identity(party(1))),
         golden("key-enrolment", "StateKey", &StateKey::Enrolment(digest(1))),
@@ -102,6 +106,7 @@ fn keys() -> Vec<Golden> {
         golden("key-anchor", "StateKey", &StateKey::Anchor(party(1), BatchNumber::new(0x0203))),
         golden("key-grant", "StateKey", &StateKey::Grant(grant_tag(1))),
         golden("key-access", "StateKey", &StateKey::Access(access_tag(1))),
+        golden("key-review", "StateKey", &StateKey::Review(digest(1))),
     ]
 }
 
@@ -120,27 +125,34 @@ fn values() -> Vec<Golden> {
         key: key(6),
         validity: span(),
         roles: Roles::of(&[Role::Nurse]),
+        second: None,
         since,
         standing: Standing::Active,
     };
     let device = DeviceRecord { member, since, standing: Standing::Revoked(tip(2)) };
-    let (commitment, one_time, body) = (digest(7), key(8), blob(370, 9));
+    let (commitment, one_time, body) = (digest(7), key(8), blob(434, 9));
     let grant = GrantRecord { commitment, one_time, body: blob(690, 9), since, standing: Standing::Active };
+    let review = ReviewRecord { body: body.clone(), since };
     let access = AccessRecord { commitment, one_time, body, since };
     vec![
-        golden("value-tip", "StateValue", &StateValue::Tip(tip(1))).wrong(0, 7, "no kind"),
+        golden("value-tip", "StateValue", &StateValue::Tip(tip(1))).wrong(0, 8, "no kind"),
         golden("value-member", "StateValue", &StateValue::Member(keys)),
         golden("value-identity", "StateValue", &StateValue::Identity(identity)).wrong(
-            70,
+            71,
             2,
             "a third standing",
         ),
         golden("value-device", "StateValue", &StateValue::Device(device)).wrong(19, 2, "a third standing"),
         golden("value-anchor", "StateValue", &StateValue::Anchor(AnchorRecord { root: digest(1), since })),
         golden("value-grant", "StateValue", &StateValue::Grant(grant)).list(65, 690, "bytes of sealed body"),
+        golden("value-review", "StateValue", &StateValue::Review(review)).list(
+            1,
+            434,
+            "bytes of sealed body",
+        ),
         golden("value-access", "StateValue", &StateValue::Access(access)).list(
             65,
-            370,
+            434,
             "bytes of sealed body",
         ),
     ]

@@ -6,6 +6,7 @@
 
 mod consent;
 mod data;
+mod emergency;
 mod keys;
 mod ledger;
 mod rpc;
@@ -17,7 +18,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 fn all() -> Vec<Golden> {
-    [ledger::all(), consent::all(), data::all(), keys::all(), rpc::all()].into_iter().flatten().collect()
+    let all = [ledger::all(), consent::all(), data::all(), keys::all(), emergency::all(), rpc::all()];
+    all.into_iter().flatten().collect()
 }
 
 #[test]

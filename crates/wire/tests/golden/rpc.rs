@@ -1,6 +1,7 @@
 //! Remote calls, a request and a response of every kind.
 
 use crate::data::{manifest, place};
+use crate::emergency;
 use crate::ledger::{block, certified, state_proof, tx};
 use crate::sample::*;
 use salus_wire::rpc::{
@@ -28,7 +29,7 @@ fn requests() -> Vec<Golden> {
     };
     let fetch = Request::Fetch(Fetch { terms, signature: signature(3) });
     vec![
-        golden("request-status", "Request", &Request::Status).wrong(0, 10, "no request"),
+        golden("request-status", "Request", &Request::Status).wrong(0, 13, "no request"),
         golden("request-submit", "Request", &Request::Submit(Box::new(revoke))),
         golden("request-read", "Request", &Request::Read(keys())).list(1, 4_096, "keys"),
         golden("request-prove", "Request", &Request::Prove(keys())).list(1, 4_096, "keys"),
@@ -46,6 +47,13 @@ fn requests() -> Vec<Golden> {
             "envelopes",
         ),
         golden("request-release", "Request", &Request::Release(crate::keys::release_request())),
+        golden("request-prepare", "Request", &Request::Prepare(Box::new(emergency::deposit()))),
+        golden("request-break-glass", "Request", &Request::BreakGlass(emergency::glass_request())).wrong(
+            1 + 2 + 16 + 8 + 16 + 32,
+            3,
+            "an unknown reason",
+        ),
+        golden("request-reviews", "Request", &Request::Reviews(emergency::reviews_request())),
     ]
 }
 
@@ -57,7 +65,7 @@ fn responses() -> Vec<Golden> {
     let held = Held { store: MemberIndex::new(0x0102), signature: signature(1) };
     let refusal = Refusal { code: Code::CustodianBusy, detail: blob(5, 0x61), retry_after_ms: 0x0102_0304 };
     vec![
-        golden("response-status", "Response", &Response::Status(status())).wrong(0, 11, "no response"),
+        golden("response-status", "Response", &Response::Status(status())).wrong(0, 14, "no response"),
         golden("response-committed", "Response", &committed(Outcome::Applied)),
         golden("response-values", "Response", &values).list(17, 4_096, "values").wrong(
             21,
@@ -77,6 +85,10 @@ fn responses() -> Vec<Golden> {
         ),
         golden("response-deposited", "Response", &Response::Deposited),
         golden("response-released", "Response", &Response::Released(Box::new(crate::keys::released()))),
+        golden("response-prepared", "Response", &Response::Prepared),
+        golden("response-glass", "Response", &Response::Glass(Box::new(emergency::glass()))),
+        golden("response-reviews", "Response", &Response::Reviews(list(vec![emergency::emergency_use()])))
+            .list(1, 1_024, "uses"),
         golden("response-refused", "Response", &Response::Refused(refusal))
             .list(3, 256, "bytes of detail")
             .wrong(1, 0, "no code"),

@@ -57,7 +57,7 @@ impl World {
         let validity = TimeSpan::new(TimeMs::new(0), TimeMs::new(u64::MAX)).expect("not empty");
         let member = MemberIndex::new(0);
         let roles = Roles::NONE;
-        let body = TxBody::RegisterIdentity { party, kind, member, key, validity, roles };
+        let body = TxBody::RegisterIdentity { party, kind, member, key, validity, roles, second: None };
         Tx::sign(self.ledger.chain, body, &self.ledger.registrar[0])
     }
 
@@ -85,6 +85,7 @@ impl World {
         let grant: GrantFile = decode(&encode(file), RPC_BYTES_MAX).expect("just encoded");
         let scope = grant.grant.scope.clone();
         ReadPlan {
+            emergency: None,
             chain: self.ledger.chain,
             faults: self.ledger.faults,
             policy: self.ledger.policy.clone(),

@@ -19,7 +19,11 @@ const ROOT: Digest = Digest::from_bytes([9; 32]);
 fn register(chain: ChainId, party: PartyId, kind: PartyKind, from: u64, by: &SigningKey) -> Tx {
     let (member, key) = (MemberIndex::new(0), key(4, party.as_bytes()[0]).public_key());
     let validity = TimeSpan::new(TimeMs::new(from), TimeMs::new(1_000_000)).unwrap();
-    Tx::sign(chain, TxBody::RegisterIdentity { party, kind, member, key, validity, roles: Roles::NONE }, by)
+    Tx::sign(
+        chain,
+        TxBody::RegisterIdentity { party, kind, member, key, validity, roles: Roles::NONE, second: None },
+        by,
+    )
 }
 
 fn anchor(chain: ChainId, gateway: PartyId, batch: u64, stores: &[u16], by: &SigningKey) -> Tx {

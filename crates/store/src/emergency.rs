@@ -1,0 +1,162 @@
+//! What a custodian keeps for emergencies: shares of the looks that patients prepared, and which of them
+//! were used, by whom. Sealed at rest under its machine key and named by keyed hashes, like its epoch shares:
+//! a stolen disk tells neither whose they are nor who looked.
+
+use crate::disk::Disk;
+use crate::durable::{Durable, Plan, Taken, Write};
+use crate::error::StoreError;
+use borsh::BorshDeserialize;
+use bytes::Bytes;
+use rand::CryptoRng;
+use salus_crypto::at_rest::MachineKey;
+use salus_crypto::digest::Digest;
+use salus_wire::emergency::{EmergencyUse, LookShare};
+use salus_wire::limits::{EMERGENCY_KIT_BYTES, MEMBERS_MAX};
+use salus_wire::rpc::Response;
+use salus_wire::{AccessTag, PartyId, decode, encode};
+use std::path::Path;
+
+const LOOKS: &str = "look";
+const USES: &str = "use";
+/// Bytes of one object before sealing: a kit, a hash for each member, and change.
+const OBJECT_BYTES_MAX: usize = EMERGENCY_KIT_BYTES + 32 * MEMBERS_MAX + 1_024;
+/// Keep the names of folders and files apart under one key.
+const CARD_LABEL: &[u8] = b"emergency card";
+const LOOK_LABEL: &[u8] = b"emergency look";
+const PERSON_LABEL: &[u8] = b"emergency person";
+const USE_LABEL: &[u8] = b"emergency use";
+
+/// The promise behind a `Prepared`: all looks of the deposit are durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PreparePromise;
+
+impl Durable<PreparePromise> {
+    /// The custodian's acknowledgement.
+    #[must_use]
+    pub fn prepared(self) -> Response {
+        let PreparePromise = self.into_promise();
+        Response::Prepared
+    }
+}
+
+/// The promise behind a look that is given: who was given it is remembered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UsePromise;
+
+/// The emergency folder of one custodian.
+#[derive(Debug)]
+pub struct Emergencies {
+    disk: Disk,
+    key: MachineKey,
+}
+
+impl Emergencies {
+    /// Opens a folder, sealed under `key`.
+    ///
+    /// # Errors
+    /// A failure of the disk.
+    pub fn open(folder: &Path, key: MachineKey) -> Result<Self, StoreError> {
+        Ok(Self::over(Disk::folder(folder)?, key))
+    }
+
+    /// Opens what is on a disk.
+    #[must_use]
+    pub fn over(disk: Disk, key: MachineKey) -> Self {
+        Self { disk, key }
+    }
+
+    /// Keeps looks that the caller has checked, in place of earlier ones for the same places.
+    ///
+    /// # Errors
+    /// As [`Disk::persist`].
+    pub async fn keep(
+        &self,
+        looks: &[LookShare],
+        rng: &mut impl CryptoRng,
+    ) -> Result<Durable<PreparePromise>, StoreError> {
+        let writes = looks
+            .iter()
+            .map(|look| {
+                let header = &look.header;
+                let place = encode(&(header.grant, header.place));
+                let label = self.key.label(&[LOOK_LABEL, header.card.as_bytes(), &place]);
+                self.write(format!("{}/{label}", self.looks_folder(&header.card)), &encode(look), rng)
+            })
+            .collect();
+        self.disk.persist(Plan { writes, promise: PreparePromise }).await
+    }
+
+    /// Every look kept under a card.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] when an object does not open; a failure of the disk.
+    pub async fn looks(&self, card: &Digest) -> Result<Vec<LookShare>, StoreError> {
+        self.all(&self.looks_folder(card)).await
+    }
+
+    /// Remembers looks that are about to be given, before they are.
+    ///
+    /// # Errors
+    /// As [`Disk::persist`].
+    pub async fn remember(
+        &self,
+        uses: &[EmergencyUse],
+        rng: &mut impl CryptoRng,
+    ) -> Result<Durable<UsePromise>, StoreError> {
+        let writes = uses
+            .iter()
+            .map(|used| self.write(self.use_object(&used.requester, used.access), &encode(used), rng))
+            .collect();
+        self.disk.persist(Plan { writes, promise: UsePromise }).await
+    }
+
+    /// Every look that was given to one person.
+    ///
+    /// # Errors
+    /// As [`Emergencies::looks`].
+    pub async fn uses_of(&self, requester: &PartyId) -> Result<Vec<EmergencyUse>, StoreError> {
+        self.all(&self.uses_folder(requester)).await
+    }
+
+    /// Every look that was given to anybody.
+    ///
+    /// # Errors
+    /// As [`Emergencies::looks`].
+    pub async fn uses(&self) -> Result<Vec<EmergencyUse>, StoreError> {
+        self.all(USES).await
+    }
+
+    /// Returns when the disk has failed; see [`Disk::failed`].
+    pub async fn failed(&self) {
+        self.disk.failed().await;
+    }
+
+    fn write(&self, object: String, plain: &[u8], rng: &mut impl CryptoRng) -> Write {
+        let bytes = Bytes::from(self.key.seal(object.as_bytes(), plain, rng));
+        Write { object, bytes, taken: Taken::Replace }
+    }
+
+    async fn all<T: BorshDeserialize>(&self, folder: &str) -> Result<Vec<T>, StoreError> {
+        let mut found = Vec::new();
+        for object in self.disk.list(folder).await? {
+            let Some(sealed) = self.disk.read(&object).await? else { continue };
+            let opened = self.key.open(object.as_bytes(), &sealed).ok();
+            let value = opened.and_then(|plain| decode(&plain, OBJECT_BYTES_MAX).ok());
+            found.push(value.ok_or(StoreError::Corrupt { object })?);
+        }
+        Ok(found)
+    }
+
+    fn looks_folder(&self, card: &Digest) -> String {
+        format!("{LOOKS}/{}", self.key.label(&[CARD_LABEL, card.as_bytes()]))
+    }
+
+    fn uses_folder(&self, requester: &PartyId) -> String {
+        format!("{USES}/{}", self.key.label(&[PERSON_LABEL, requester.as_bytes()]))
+    }
+
+    fn use_object(&self, requester: &PartyId, access: AccessTag) -> String {
+        let label = self.key.label(&[USE_LABEL, requester.as_bytes(), &encode(&access)]);
+        format!("{}/{label}", self.uses_folder(requester))
+    }
+}
