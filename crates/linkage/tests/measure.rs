@@ -24,7 +24,7 @@ fn small(policies: &[Policy], leak: Leak, shuffled_patients: bool) -> Report {
 
 fn score(report: &Report, policy: Policy, task: usize) -> Score {
     let score = report.score(policy.name, task).unwrap();
-    assert!(score.trials >= 80, "{}: {score:?}", TASKS[task].0);
+    assert!(score.trials >= 40, "{}: {score:?}", TASKS[task].0);
     score
 }
 
@@ -61,7 +61,9 @@ fn planted_leaks_are_found() {
 /// Anchors at every tick say nothing; cover and waiting bring a guess nearer.
 #[test]
 fn what_is_proposed_has_an_effect() {
-    let report = small(&[Policy::TODAY, Policy::FULL], Leak::Nothing, false);
+    // A quarter of the cover, for a small region.
+    let full = Policy { cover_grants_per_hour: 90, cover_accesses_per_hour: 9, ..Policy::FULL };
+    let report = small(&[Policy::TODAY, full], Leak::Nothing, false);
     let busier = score(&report, Policy::FULL, BUSIER);
     assert!(busier.points().abs() < 1e-9, "{busier:?}");
     assert!(score(&report, Policy::TODAY, BUSIER).points() > 10.0);
@@ -74,6 +76,6 @@ fn what_is_proposed_has_an_effect() {
 
 #[test]
 fn the_same_seed_gives_the_same_report() {
-    let once = || small(&[Policy::BOTH], Leak::Nothing, false).value();
+    let once = || small(&[Policy::SPREAD], Leak::Nothing, false).value();
     assert_eq!(once(), once());
 }
