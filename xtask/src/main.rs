@@ -102,6 +102,16 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENTS")]
         arguments: Vec<String>,
     },
+    /// Play adversaries that see the whole ledger and know a fifth of the encounters, and set what they can
+    /// link beside a guess (docs/linkability.md).
+    ///
+    /// Runs the development build, which is quick enough. What follows is handed to `salus-linkage`:
+    /// `--patients N --days D --worlds W --seed S --policy NAME.. --all --json`.
+    Linkage {
+        /// For `salus-linkage`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENTS")]
+        arguments: Vec<String>,
+    },
     /// Count functions, files and lines, crate by crate, beside the limits of the house.
     #[command(visible_alias = "loc")]
     Stats,
@@ -130,6 +140,7 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Sim { arguments } => sim(&root, &arguments),
         Command::Campaign { members, seeds, minutes } => campaign::campaign(&root, members, seeds, minutes),
         Command::Planted { arguments } => planted(&root, &arguments),
+        Command::Linkage { arguments } => linkage(&root, &arguments),
         Command::Stats => stats::stats(&root),
     }
 }
@@ -140,6 +151,13 @@ fn sim(root: &Path, arguments: &[String]) -> Result<(), Failure> {
 
 fn planted(root: &Path, arguments: &[String]) -> Result<(), Failure> {
     run::run(root, "cargo", &simulator(&["--planted"], arguments))
+}
+
+fn linkage(root: &Path, arguments: &[String]) -> Result<(), Failure> {
+    run::run(root, "cargo", &["build", "--workspace", "--bin", "salus-linkage", "--locked"])?;
+    let target = cargo_metadata::MetadataCommand::new().current_dir(root).no_deps().exec()?.target_directory;
+    let program = target.join("debug").join("salus-linkage");
+    run::run(root, program.as_str(), &arguments.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
 /// One build for both: that bugs could be planted changes nothing while none is.

@@ -73,6 +73,10 @@ const ARROWS: &[(&str, Uses)] = &[
     ),
     ("salus", Uses::Any),
     ("salus-sim", Uses::Any),
+    (
+        "salus-linkage",
+        Uses::Only(&["salus-crypto", "salus-wire", "salus-proof", "salus-ledger", "salus-client"]),
+    ),
     ("salus-fuzz", Uses::Any),
     ("salus-wrong", Uses::Only(&[])),
     ("xtask", Uses::Only(&[])),
