@@ -112,13 +112,13 @@ def certified_chain(r):
 
 
 def state_key(r):
-    kind = r.below(1, 8)
-    sizes = {0: 0, 1: 2, 2: 16, 3: 32, 4: 32, 5: 24, 6: 32, 7: 32}
+    kind = r.below(1, 9)
+    sizes = {0: 0, 1: 2, 2: 16, 3: 32, 4: 32, 5: 24, 6: 32, 7: 32, 8: 2}
     return r.take(sizes[kind])
 
 
 def state_value(r):
-    kind = r.below(1, 7)
+    kind = r.below(1, 8)
     if kind == 0:
         return tip(r)
     if kind == 1:
@@ -131,7 +131,9 @@ def state_value(r):
         return {"root": r.digest(), "since": tip(r)}
     if kind == 5:
         return r.take(64), r.blob(690), tip(r), standing(r)
-    return r.take(64), r.blob(370), tip(r)
+    if kind == 6:
+        return r.take(64), r.blob(370), tip(r)
+    return r.number(4), r.blob(6144), tip(r)
 
 
 def item(r):

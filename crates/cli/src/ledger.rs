@@ -66,6 +66,7 @@ const fn kind(body: &TxBody) -> &'static str {
         TxBody::CommitGrant { .. } => "commit grant",
         TxBody::RevokeGrant { .. } => "revoke grant",
         TxBody::RecordAccess { .. } => "record access",
+        TxBody::PublishPolicy { .. } => "publish policy",
     }
 }
 
@@ -95,6 +96,9 @@ fn fields(tx: &Tx) -> Value {
         TxBody::RevokeGrant { tag } => json!({ "tag": hex::encode(tag.0.as_bytes()) }),
         TxBody::RecordAccess { tag, commitment, body } => json!({
             "tag": hex::encode(tag.0.as_bytes()), "commitment": commitment.to_string(), "body": hex::encode(&**body),
+        }),
+        TxBody::PublishPolicy { member, version, text } => json!({
+            "member": member.get(), "version": version, "text": hex::encode(&**text),
         }),
     };
     json!({

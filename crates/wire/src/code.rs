@@ -98,6 +98,8 @@ codes! {
     CodeNotGranted = 2020, Caller, "the grant does not cover this kind of observation", "ask only for the granted kinds, or for a wider grant";
     GrantNotYet = 2021, Caller, "the grant does not hold yet", "wait until its validity begins";
     DeniedByRule = 2022, Caller, "a rule of the grant denies this", "ask for what no rule denies, or ask the patient";
+    PolicyDenies = 2028, Caller, "the policy of the requester's own institution does not allow this", "see what it allows with salus policy explain, or ask the institution";
+    PolicyInvalid = 2029, Caller, "the requester's own institution published what is no policy", "have the institution publish a policy that salus policy check takes";
     // 3xxx: stores
     BadFragment = 3001, Peer, "a fragment does not match its manifest", "the read goes on with other stores, report the store that served it";
     StoreFull = 3002, Ours, "the store has no room", "add space, the gateway keeps the data until then";
@@ -130,6 +132,7 @@ codes! {
     ProofInvalid = 5010, Peer, "a member's proof does not verify", "ask another member, and report that one";
     Internal = 5011, Ours, "an unexpected failure inside this process", "see the log for the chain of causes";
     ConsentRefused = 5012, Caller, "the consent says what cannot be kept", "change the named element, spec/consent.md lists what is taken";
+    PolicyRefused = 5014, Caller, "the text is no policy that can be published", "correct what is named, docs/adr/0012-policy.md lists what a policy may say";
 }
 
 impl fmt::Display for Code {

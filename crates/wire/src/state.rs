@@ -12,7 +12,7 @@ use crate::ids::{AccessTag, BatchNumber, GrantTag, Height, MemberIndex, PartyId,
 use crate::limits::{CERTIFICATE_BYTES_MAX, HEADER_CHAIN_MAX, STATE_KEYS_MAX, STATE_PATH_MAX};
 use crate::namespaces;
 use crate::scope::Roles;
-use crate::tx::{PartyKind, SealedGrant, SealedIntent};
+use crate::tx::{PartyKind, PolicyText, SealedGrant, SealedIntent};
 use borsh::{BorshDeserialize, BorshSerialize};
 use salus_crypto::digest::{Digest, sha256};
 use salus_crypto::sign::PublicKey;
@@ -36,6 +36,8 @@ pub enum StateKey {
     Grant(GrantTag),
     /// An access.
     Access(AccessTag),
+    /// What a member allows the people whom it registered.
+    Policy(MemberIndex),
 }
 
 /// What stands there.
@@ -55,6 +57,8 @@ pub enum StateValue {
     Grant(GrantRecord),
     /// For [`StateKey::Access`].
     Access(AccessRecord),
+    /// For [`StateKey::Policy`].
+    Policy(PolicyRecord),
 }
 
 /// A block's place in height and time.
@@ -153,6 +157,17 @@ pub struct AccessRecord {
     pub one_time: PublicKey,
     /// The sealed intent.
     pub body: SealedIntent,
+    /// When it became final.
+    pub since: Tip,
+}
+
+/// A member's policy: the only entry that is replaced, by its next version.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct PolicyRecord {
+    /// How many were published, this one included.
+    pub version: u32,
+    /// As the member wrote it. Nobody but the member has checked it.
+    pub text: PolicyText,
     /// When it became final.
     pub since: Tip,
 }

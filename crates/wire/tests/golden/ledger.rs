@@ -3,7 +3,7 @@
 use crate::sample::*;
 use salus_wire::state::{
     AccessRecord, AnchorRecord, CertifiedChain, DeviceRecord, GrantRecord, IdentityRecord, MemberRecord,
-    Standing,
+    PolicyRecord, Standing,
 };
 use salus_wire::tx::{Held, PartyKind};
 use salus_wire::{
@@ -76,12 +76,13 @@ fn transactions() -> Vec<Golden> {
     };
     let commit = TxBody::CommitGrant { tag: grant_tag(1), commitment, body: blob(690, 3) };
     let access = TxBody::RecordAccess { tag: access_tag(1), commitment, body };
+    let policy = TxBody::PublishPolicy { member, version: 0x0304_0506, text: blob(40, 3) };
     vec![
         golden("tx-register-identity", "Tx", &tx(register))
             .wrong(17, 3, "a party of no kind")
             .wrong(52, 9, "an empty span")
             .wrong(69, 1, "an unknown role"),
-        golden("tx-revoke-identity", "Tx", &tx(TxBody::RevokeIdentity { party })).wrong(0, 9, "no kind"),
+        golden("tx-revoke-identity", "Tx", &tx(TxBody::RevokeIdentity { party })).wrong(0, 10, "no kind"),
         golden("tx-enrol-device", "Tx", &tx(TxBody::EnrolDevice { enrolment: digest(1), member })),
         golden("tx-revoke-device", "Tx", &tx(TxBody::RevokeDevice { enrolment: digest(1) })),
         golden("tx-assign-device", "Tx", &tx(TxBody::AssignDevice { assignment: digest(1), member })),
@@ -89,12 +90,13 @@ fn transactions() -> Vec<Golden> {
         golden("tx-commit-grant", "Tx", &tx(commit)).list(65, 690, "bytes of sealed body"),
         golden("tx-revoke-grant", "Tx", &tx(TxBody::RevokeGrant { tag: grant_tag(1) })),
         golden("tx-record-access", "Tx", &tx(access)).list(65, 370, "bytes of sealed body"),
+        golden("tx-publish-policy", "Tx", &tx(policy)).list(7, 6_144, "bytes of policy"),
     ]
 }
 
 fn keys() -> Vec<Golden> {
     vec![
-        golden("key-tip", "StateKey", &StateKey::Tip).wrong(0, 8, "no kind"),
+        golden("key-tip", "StateKey", &StateKey::Tip).wrong(0, 9, "no kind"),
         golden("key-member", "StateKey", &StateKey::Member(MemberIndex::new(0x0102))),
         golden("key-identity", "StateKey", &StateKey::Identity(party(1))),
         golden("key-enrolment", "StateKey", &StateKey::Enrolment(digest(1))),
@@ -102,6 +104,7 @@ fn keys() -> Vec<Golden> {
         golden("key-anchor", "StateKey", &StateKey::Anchor(party(1), BatchNumber::new(0x0203))),
         golden("key-grant", "StateKey", &StateKey::Grant(grant_tag(1))),
         golden("key-access", "StateKey", &StateKey::Access(access_tag(1))),
+        golden("key-policy", "StateKey", &StateKey::Policy(MemberIndex::new(0x0102))),
     ]
 }
 
@@ -127,8 +130,9 @@ fn values() -> Vec<Golden> {
     let (commitment, one_time, body) = (digest(7), key(8), blob(370, 9));
     let grant = GrantRecord { commitment, one_time, body: blob(690, 9), since, standing: Standing::Active };
     let access = AccessRecord { commitment, one_time, body, since };
+    let policy = PolicyRecord { version: 0x0304_0506, text: blob(40, 3), since };
     vec![
-        golden("value-tip", "StateValue", &StateValue::Tip(tip(1))).wrong(0, 7, "no kind"),
+        golden("value-tip", "StateValue", &StateValue::Tip(tip(1))).wrong(0, 8, "no kind"),
         golden("value-member", "StateValue", &StateValue::Member(keys)),
         golden("value-identity", "StateValue", &StateValue::Identity(identity)).wrong(
             70,
@@ -143,6 +147,7 @@ fn values() -> Vec<Golden> {
             370,
             "bytes of sealed body",
         ),
+        golden("value-policy", "StateValue", &StateValue::Policy(policy)).list(5, 6_144, "bytes of policy"),
     ]
 }
 
