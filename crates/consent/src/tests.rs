@@ -5,4 +5,5 @@ mod against_the_model;
 mod clauses;
 mod model;
 mod mutations;
+mod policies;
 mod world;
