@@ -1,5 +1,6 @@
 //! The command line: what may be asked, in words that a hospital engineer knows. Nothing acts here.
 
+mod policy;
 mod terms;
 
 use clap::{Args, Parser, Subcommand};
@@ -8,6 +9,7 @@ use salus_wire::ids::PartyId;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+pub(crate) use policy::{ExplainArgs, NamedArg, PolicyCommand};
 pub(crate) use terms::{ClassArg, PurposeArg, RoleArg, RoleAt, SensitivityArg, TermsArgs};
 
 /// Keep medical readings so that no single organisation can lose, read or rewrite them.
@@ -47,6 +49,9 @@ pub(crate) enum Command {
     /// Permit somebody to read, withdraw it, list what was permitted.
     #[command(subcommand)]
     Grant(GrantCommand),
+    /// Say what an institution allows its own people, beside what patients grant.
+    #[command(subcommand)]
+    Policy(PolicyCommand),
     /// Read under a grant: record the access, gather key shares and fragments, verify.
     Read(ReadArgs),
     /// See who read what.
