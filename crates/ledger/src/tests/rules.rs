@@ -214,7 +214,7 @@ fn policies() {
     let Some(StateValue::Policy(stands)) = world.entries.get(&StateKey::Policy(MemberIndex::new(1))) else {
         panic!("no policy")
     };
-    assert_eq!((stands.version, stands.text.as_slice()), (2, &b"version 2"[..]));
+    assert_eq!((stands.version, stands.text.to_vec()), (2, b"version 2".to_vec()));
 }
 
 #[test]
