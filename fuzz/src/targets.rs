@@ -1,6 +1,6 @@
 //! The list of targets. A name here is also the name of a corpus folder and of a cargo-fuzz target.
 
-use crate::{clinical, consent, link, mqtt, proof, queue, store, wire};
+use crate::{clinical, consent, link, mqtt, policy, proof, queue, store, wire};
 
 /// One parser under fire.
 #[derive(Clone, Copy)]
@@ -40,6 +40,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "clinical_frame", run: clinical::clinical_frame, seeds: clinical::frame_seeds },
     Target { name: "clinical_segment", run: clinical::clinical_segment, seeds: clinical::segment_seeds },
     Target { name: "clinical_consent", run: consent::clinical_consent, seeds: consent::seeds },
+    Target { name: "consent_policy", run: policy::consent_policy, seeds: policy::seeds },
     Target { name: "link_frame", run: link::link_frame, seeds: link::seeds },
     Target { name: "queue_file", run: queue::queue_file, seeds: queue::seeds },
     Target { name: "mqtt_speaker", run: mqtt::mqtt_speaker, seeds: mqtt::seeds },

@@ -112,13 +112,13 @@ def certified_chain(r):
 
 
 def state_key(r):
-    kind = r.below(1, 9)
-    sizes = {0: 0, 1: 2, 2: 16, 3: 32, 4: 32, 5: 24, 6: 32, 7: 32, 8: 32}
+    kind = r.below(1, 10)
+    sizes = {0: 0, 1: 2, 2: 16, 3: 32, 4: 32, 5: 24, 6: 32, 7: 32, 8: 32, 9: 2}
     return r.take(sizes[kind])
 
 
 def state_value(r):
-    kind = r.below(1, 8)
+    kind = r.below(1, 9)
     if kind == 0:
         return tip(r)
     if kind == 1:
@@ -135,7 +135,9 @@ def state_value(r):
         return r.take(64), r.blob(690), tip(r), standing(r)
     if kind == 6:
         return r.take(64), r.blob(434), tip(r)
-    return r.blob(434), tip(r)
+    if kind == 7:
+        return r.blob(434), tip(r)
+    return r.number(4), r.blob(6144), tip(r)
 
 
 def item(r):

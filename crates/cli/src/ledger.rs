@@ -67,6 +67,7 @@ const fn kind(body: &TxBody) -> &'static str {
         TxBody::RevokeGrant { .. } => "revoke grant",
         TxBody::RecordAccess { .. } => "record access",
         TxBody::CloseReview { .. } => "close review",
+        TxBody::PublishPolicy { .. } => "publish policy",
     }
 }
 
@@ -100,6 +101,9 @@ fn fields(tx: &Tx) -> Value {
         TxBody::CloseReview { review, body } => {
             json!({ "review": review.to_string(), "body": hex::encode(&**body) })
         }
+        TxBody::PublishPolicy { member, version, text } => json!({
+            "member": member.get(), "version": version, "text": hex::encode(&**text),
+        }),
     };
     json!({
         "body": body,

@@ -19,6 +19,7 @@ mod ledger;
 mod output;
 mod patient;
 mod person;
+mod policy;
 mod read;
 mod receipt;
 mod serve;
@@ -68,6 +69,7 @@ async fn run(cli: &Cli) -> Result<Report, Failure> {
         Command::Patient(command) => patient::run(command),
         Command::Device(command) => device::run(command).await,
         Command::Grant(command) => grant::run(command).await,
+        Command::Policy(command) => policy::run(command).await,
         Command::Read(args) => read::run(args).await,
         Command::Emergency(command) => emergency::run(command).await,
         Command::Access(command) => access::run(command).await,

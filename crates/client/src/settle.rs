@@ -3,7 +3,8 @@
 //! A member that lies could say that a withdrawal, a grant or an anchor is final when it is not; the
 //! patient would believe a grant withdrawn that still opens, and a gateway would forget readings that
 //! nobody keeps. So whoever acts on a transaction being final asks for a proof of the entry that it
-//! writes. An entry that is there stays there, so a proof of any age will do.
+//! writes. An entry that is there stays there, so a proof of any age will do; of a policy, only a later
+//! version takes the place.
 
 use salus_proof::Proven;
 use salus_wire::state::{Standing, Tip};
@@ -34,6 +35,7 @@ pub(crate) fn target(body: &TxBody) -> StateKey {
         TxBody::CommitGrant { tag, .. } | TxBody::RevokeGrant { tag } => StateKey::Grant(*tag),
         TxBody::RecordAccess { tag, .. } => StateKey::Access(*tag),
         TxBody::CloseReview { review, .. } => StateKey::Review(*review),
+        TxBody::PublishPolicy { member, .. } => StateKey::Policy(*member),
     }
 }
 
@@ -64,6 +66,12 @@ pub(crate) fn judge(tx: &Tx, entry: Proven<'_>) -> Finding {
         (TxBody::CloseReview { body, .. }, StateValue::Review(found)) => {
             written(found.body == *body, found.since)
         }
+        (TxBody::PublishPolicy { version, .. }, StateValue::Policy(found)) if found.version < *version => {
+            Finding::Open
+        }
+        (TxBody::PublishPolicy { version, text, .. }, StateValue::Policy(found)) => {
+            written((found.version, &found.text) == (*version, text), found.since)
+        }
         (TxBody::RevokeIdentity { .. }, StateValue::Identity(found)) => ended(found.standing),
         (TxBody::RevokeDevice { .. }, StateValue::Device(found)) => ended(found.standing),
         (TxBody::RevokeGrant { .. }, StateValue::Grant(found)) => ended(found.standing),
@@ -91,8 +99,8 @@ mod tests {
     use salus_crypto::digest::Digest;
     use salus_crypto::sign::SigningKey;
     use salus_wire::limits::GRANT_BODY_BYTES;
-    use salus_wire::state::GrantRecord;
-    use salus_wire::{Blob, ChainId, GrantTag, Height, TimeMs};
+    use salus_wire::state::{GrantRecord, PolicyRecord};
+    use salus_wire::{Blob, ChainId, GrantTag, Height, MemberIndex, TimeMs};
 
     const TAG: GrantTag = GrantTag(ChainTag::from_digest(Digest::from_bytes([1; 32])));
     const SINCE: Tip = Tip { height: Height::new(5), time: TimeMs::new(9) };
@@ -127,5 +135,20 @@ mod tests {
         let ended = GrantRecord { standing: Standing::Revoked(SINCE), ..record };
         assert_eq!(judged(&end, &ended), Finding::Final(SINCE));
         assert_eq!(target(&end.body), target(&tx.body));
+    }
+
+    #[test]
+    fn a_policy_is_final_while_its_version_stands() {
+        let key = SigningKey::generate(&mut StdRng::from_seed([3; 32]));
+        let (member, text) = (MemberIndex::new(0), Blob::new(vec![7]).unwrap());
+        let tx = signed(TxBody::PublishPolicy { member, version: 2, text: text.clone() }, &key);
+        let judged = |version, text: &[u8]| {
+            let record = PolicyRecord { version, text: Blob::new(text.to_vec()).unwrap(), since: SINCE };
+            judge(&tx, Proven::Present(&StateValue::Policy(record)))
+        };
+        assert_eq!(judged(1, &[7]), Finding::Open);
+        assert_eq!(judged(2, &text), Finding::Final(SINCE));
+        assert_eq!(judged(2, &[8]), Finding::Taken);
+        assert_eq!(judged(3, &text), Finding::Taken);
     }
 }

@@ -4,8 +4,9 @@
 //! that does not hold is the denial.
 
 use crate::denied::Denied;
-use crate::judge::{Ask, Grounds, ensure, judge};
-use crate::opened::{Opened, find_grant};
+use crate::judge::{Ask, Grounds, Named, ensure, judge};
+use crate::opened::{Introduced, Opened, find_grant};
+use crate::policy::{Clause, Policies, PolicyDenied};
 use crate::refusals::Refusals;
 use crate::view::FinalView;
 use salus_crypto::chain::{ChainAnchor, anchored};
@@ -39,13 +40,20 @@ pub struct Redeemed {
     grounds: Grounds,
 }
 
-/// Decides at the head of `view`, which must hold what [`Opened::reads`] asked for and be no older
-/// than the view the request was opened in. `now` is the custodian's own clock.
+/// Decides at the head of `view`, which must hold what [`Introduced::reads`] asked for and be no older
+/// than the view the request was opened in. `policies` are those read before, `now` is the custodian's own clock.
 ///
 /// # Errors
 /// The first clause that does not hold: the view's age, the access's time, its lane, the requester, the grant's
-/// terms ([`judge()`]), the intent, the grant's standing.
-pub fn decide(opened: Opened, view: &FinalView, refusals: &Refusals, now: TimeMs) -> Result<Permit, Denied> {
+/// terms ([`judge()`]), the policy of the requester's member, the intent, the grant's standing.
+pub fn decide(
+    introduced: Introduced,
+    view: &FinalView,
+    refusals: &Refusals,
+    policies: &mut Policies,
+    now: TimeMs,
+) -> Result<Permit, Denied> {
+    let Introduced { opened, .. } = introduced;
     view.fresh(now)?;
     if view.at().height < opened.seen_at {
         return Err(Denied::ViewStale);
@@ -53,7 +61,9 @@ pub fn decide(opened: Opened, view: &FinalView, refusals: &Refusals, now: TimeMs
     in_time(&opened, view.at())?;
     on_the_lane(&opened)?;
     let identity = by_the_requester(&opened, view)?;
-    let grounds = by_the_grant(&opened, identity, view.at())?;
+    let ask = ask(&opened, identity, view.at());
+    let mut grounds = judge(&opened.opened_grant, &ask)?;
+    grounds.allowed_by = by_the_policy(&ask, grounds.named, view, policies)?;
     within_the_intent(&opened)?;
     not_revoked(&opened, view, refusals)?;
     Ok(Permit { opened, grounds, at: view.at(), decided: now })
@@ -108,11 +118,40 @@ pub(crate) fn may_act(identity: &IdentityRecord, head: Tip) -> Result<(), Denied
     ensure(identity.validity.contains(head.time), Denied::RequesterOutsideValidity)
 }
 
-/// The patient's terms permit what the reader said it would do.
-fn by_the_grant(opened: &Opened, identity: &IdentityRecord, head: Tip) -> Result<Grounds, Denied> {
+/// What the reader said it would do.
+fn ask<'a>(opened: &'a Opened, identity: &'a IdentityRecord, head: Tip) -> Ask<'a> {
     let IntentTerms { requester: party, scope, purpose, .. } = &opened.terms;
-    let ask = Ask { party: *party, identity, scope, purpose: *purpose, at: head.time };
-    judge(&opened.opened_grant, &ask)
+    Ask { party: *party, identity, scope, purpose: *purpose, at: head.time }
+}
+
+/// The member that registered the requester allows it, too. Without a policy it allows what grants allow.
+fn by_the_policy(
+    ask: &Ask<'_>,
+    named: Named,
+    view: &FinalView,
+    policies: &mut Policies,
+) -> Result<Vec<Clause>, Denied> {
+    if is(Bug::PolicyIgnored) {
+        return Ok(Vec::new());
+    }
+    let member = ask.identity.member;
+    match view.get(&StateKey::Policy(member))? {
+        None => Ok(Vec::new()),
+        Some(StateValue::Policy(record)) => {
+            policies.of(member, record)?.allows(ask, named).map_err(Denied::from)
+        }
+        Some(_) => Err(Denied::PolicyInvalid),
+    }
+}
+
+impl From<PolicyDenied> for Denied {
+    fn from(denied: PolicyDenied) -> Self {
+        match denied {
+            PolicyDenied::Forbidden(clause) => Self::PolicyForbids(clause),
+            PolicyDenied::NotPermitted => Self::PolicyPermitsNot,
+            PolicyDenied::Failed => Self::PolicyInvalid,
+        }
+    }
 }
 
 /// What is asked now is what was said on the ledger, for the key that was named there.

@@ -1,6 +1,7 @@
 //! Every way to say no, one variant for each cause. A denial names no patient, no tag and no key;
 //! what it tells the asker, the asker already knew.
 
+use crate::policy::Clause;
 use salus_wire::Code;
 
 /// Why a custodian releases nothing. The requester is to blame unless the variant says otherwise.
@@ -157,6 +158,15 @@ pub enum Denied {
     /// Ours: the permit was not used at once.
     #[error("the permit was not used in time")]
     PermitSpent,
+    /// The policy of the requester's member forbids it. The policy stands on the ledger for all to read.
+    #[error("clause `{0}` of the policy of the requester's member forbids it")]
+    PolicyForbids(Clause),
+    /// No clause of the policy of the requester's member permits all of it.
+    #[error("no clause of the policy of the requester's member permits all of it")]
+    PolicyPermitsNot,
+    /// The requester's member published what is no policy. It is to blame.
+    #[error("what the requester's member published is no policy")]
+    PolicyInvalid,
 }
 
 impl Denied {
@@ -202,6 +212,8 @@ impl Denied {
             Self::GlassLimit => Code::GlassLimit,
             Self::GlassSuspended => Code::GlassSuspended,
             Self::NotAnOfficer => Code::NotAnOfficer,
+            Self::PolicyForbids(_) | Self::PolicyPermitsNot => Code::PolicyDenies,
+            Self::PolicyInvalid => Code::PolicyInvalid,
         }
     }
 }

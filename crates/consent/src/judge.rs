@@ -6,6 +6,7 @@
 //! denies, one that matches a part holds that part back.
 
 use crate::denied::Denied;
+use crate::policy::Clause;
 use salus_planted::{Bug, is};
 use salus_wire::consent::{Deny, Grant, Grantee};
 use salus_wire::state::IdentityRecord;
@@ -47,6 +48,9 @@ pub struct Grounds {
     pub named: Named,
     /// The rules of denial that concern this asker and purpose: what they match stays closed.
     pub held_back: Vec<Deny>,
+    /// The clauses of the policy of the asker's member that allow it, in order; none when the member has
+    /// published no policy, and none before [`crate::decide()`] has looked.
+    pub allowed_by: Vec<Clause>,
 }
 
 /// Judges `ask` by the terms of `grant`.
@@ -57,7 +61,7 @@ pub fn judge(grant: &Grant, ask: &Ask<'_>) -> Result<Grounds, Denied> {
     let named = named(grant, ask)?;
     within(grant, ask)?;
     let held_back = held_back(grant, ask)?;
-    Ok(Grounds { named, held_back })
+    Ok(Grounds { named, held_back, allowed_by: Vec::new() })
 }
 
 impl Grounds {

@@ -26,10 +26,12 @@
 //! 2. [`Admitted::reads`] names the state entries needed: the access, the grant, and every earlier
 //!    tag of both chains. [`Admitted::open`] finds them in one final view and opens the two sealed
 //!    bodies.
-//! 3. [`Opened::reads`] names the grant again and the requester, for a second view that is not
-//!    older than the first. [`decide`] judges, and everything that can change on the ledger is
-//!    judged at this one head.
-//! 4. [`Permit::redeem`] at the moment of release.
+//! 3. [`Opened::reads`] names the requester, for [`Opened::introduce`]: by which member they were
+//!    registered never changes, so that any view tells.
+//! 4. [`Introduced::reads`] names the grant, the requester again and the policy of their member, for
+//!    a view that is not older than the first. [`decide`] judges, and everything that can change on
+//!    the ledger is judged at this one head.
+//! 5. [`Permit::redeem`] at the moment of release.
 //!
 //! Earlier tags are checked *all the way back*, not only the one before: a reader who could start
 //! a lane at its fifth tag would hide it from a list that ends at the first absence. What was once
@@ -46,6 +48,7 @@ mod view;
 mod opened;
 
 mod judge;
+mod policy;
 
 mod decide;
 /// Emergencies.
@@ -60,7 +63,8 @@ pub use glass::{
     verdict,
 };
 pub use judge::{Ask, Grounds, Named, judge};
-pub use opened::Opened;
+pub use opened::{Introduced, Opened};
+pub use policy::{CLAUSE_BYTES_MAX, Clause, POLICY_KINDS_MAX, Policies, Policy, PolicyDenied, PolicyError};
 pub use refusals::Refusals;
 pub use replay::REPLAY_MAX;
 pub use view::FinalView;

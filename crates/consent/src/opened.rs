@@ -15,7 +15,7 @@ use salus_wire::consent::{Grant, Intent, IntentTerms};
 use salus_wire::limits::{GRANT_PLAIN_BYTES, INTENT_PLAIN_BYTES};
 use salus_wire::state::{AccessRecord, GrantRecord, Tip};
 use salus_wire::tx::{access_commitment, grant_commitment};
-use salus_wire::{AccessTag, ChainId, GrantTag, Height, Scope, StateKey, StateValue, decode};
+use salus_wire::{AccessTag, ChainId, GrantTag, Height, MemberIndex, Scope, StateKey, StateValue, decode};
 
 /// A request whose access and grant are final, in order on their chains, and opened.
 #[must_use = "an opened request is not decided yet"]
@@ -34,6 +34,13 @@ pub struct Opened {
     pub(crate) intent_signature: Signature,
     pub(crate) intent_second: Option<Signature>,
     pub(crate) opened_grant: Grant,
+}
+
+/// The same, of a requester whose member is known.
+#[must_use = "an introduced request is not decided yet"]
+pub struct Introduced {
+    pub(crate) opened: Opened,
+    pub(crate) member: MemberIndex,
 }
 
 impl Admitted {
@@ -89,11 +96,21 @@ impl Admitted {
 }
 
 impl Opened {
-    /// The state entries to read, at one final head not older than the first, for
-    /// [`crate::decide`].
+    /// The state entries to read for [`Opened::introduce`].
     #[must_use]
     pub fn reads(&self) -> Vec<StateKey> {
-        vec![StateKey::Grant(self.grant_tag()), StateKey::Identity(self.terms.requester)]
+        vec![StateKey::Identity(self.terms.requester)]
+    }
+
+    /// Finds out who registered the requester. Nothing else of their registration is looked at here.
+    ///
+    /// # Errors
+    /// [`Denied::RequesterUnknown`] when nobody did.
+    pub fn introduce(self, view: &FinalView) -> Result<Introduced, Denied> {
+        match view.get(&StateKey::Identity(self.terms.requester))? {
+            Some(StateValue::Identity(identity)) => Ok(Introduced { member: identity.member, opened: self }),
+            _ => Err(Denied::RequesterUnknown),
+        }
     }
 
     pub(crate) fn access_tag(&self) -> AccessTag {
@@ -102,6 +119,16 @@ impl Opened {
 
     pub(crate) fn grant_tag(&self) -> GrantTag {
         GrantTag(self.grant.tag())
+    }
+}
+
+impl Introduced {
+    /// The state entries to read, at one final head not older than the first, for
+    /// [`crate::decide`].
+    #[must_use]
+    pub fn reads(&self) -> Vec<StateKey> {
+        let (grant, requester) = (self.opened.grant_tag(), self.opened.terms.requester);
+        vec![StateKey::Grant(grant), StateKey::Identity(requester), StateKey::Policy(self.member)]
     }
 }
 

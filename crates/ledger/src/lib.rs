@@ -13,11 +13,12 @@
 //! | revoke a registration or enrolment | the registrar key of the member recorded in it | not found, unknown signer, revoked |
 //! | anchor | the gateway's registered key, active and valid at block time | unknown signer, revoked, outside validity, already exists, the receipts' faults |
 //! | commit grant, record access | the one-time key that the entry will name | malformed, already exists |
+//! | publish policy | the member's registrar key | unknown signer, already exists, not found |
 //! | revoke grant | the one-time key that the entry names | not found, unknown signer, revoked |
 //!
 //! # Replay
 //! Every transaction either writes a key that only one transaction may ever write, or moves an
-//! entry from active to revoked. A copy is therefore refused for ever, and nothing need remember
+//! entry from active to revoked, or is the one next version of an entry. A copy is therefore refused for ever, and nothing need remember
 //! which transactions were seen. Of two transactions for one key the first in ledger order wins.
 //!
 //! # Use

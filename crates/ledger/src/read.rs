@@ -50,7 +50,8 @@ pub fn reads(body: &TxBody, faults: Faults) -> Vec<StateKey> {
     match body {
         TxBody::RegisterIdentity { member, .. }
         | TxBody::EnrolDevice { member, .. }
-        | TxBody::AssignDevice { member, .. } => vec![target, StateKey::Member(*member)],
+        | TxBody::AssignDevice { member, .. }
+        | TxBody::PublishPolicy { member, .. } => vec![target, StateKey::Member(*member)],
         TxBody::RevokeIdentity { .. } | TxBody::RevokeDevice { .. } => {
             let members = (0..faults.members()).map(MemberIndex::new).map(StateKey::Member);
             std::iter::once(target).chain(members).collect()
@@ -77,6 +78,7 @@ pub(crate) fn target(body: &TxBody) -> StateKey {
         TxBody::CommitGrant { tag, .. } | TxBody::RevokeGrant { tag } => StateKey::Grant(*tag),
         TxBody::RecordAccess { tag, .. } => StateKey::Access(*tag),
         TxBody::CloseReview { review, .. } => StateKey::Review(*review),
+        TxBody::PublishPolicy { member, .. } => StateKey::Policy(*member),
     }
 }
 

@@ -10,8 +10,8 @@ use salus_crypto::PublicKey;
 use salus_planted::{Bug, is};
 use salus_wire::limits::{GRANT_BODY_BYTES, INTENT_BODY_BYTES};
 use salus_wire::state::{
-    AccessRecord, AnchorRecord, DeviceRecord, GrantRecord, IdentityRecord, ReviewRecord, Standing, StateKey,
-    StateValue,
+    AccessRecord, AnchorRecord, DeviceRecord, GrantRecord, IdentityRecord, PolicyRecord, ReviewRecord,
+    Standing, StateKey, StateValue,
 };
 use salus_wire::tx::{Held, PartyKind};
 use salus_wire::{Code, Faults, MemberIndex, PartyId, Roles, Tx, TxBody};
@@ -71,6 +71,12 @@ pub(crate) fn effect(view: &View<'_>, moment: &Moment, tx: &Tx) -> Result<(State
             full_length(body, INTENT_BODY_BYTES)?;
             vacant(view, &key)?;
             StateValue::Review(ReviewRecord { body: body.clone(), since: moment.tip() })
+        }
+        TxBody::PublishPolicy { member, version, text } => {
+            registrar(view, *member, &tx.signer)?;
+            next_version(view, &key, *version)?;
+            let (version, text) = (*version, text.clone());
+            StateValue::Policy(PolicyRecord { version, text, since: moment.tip() })
         }
     };
     Ok((key, value))
@@ -173,6 +179,22 @@ fn vacant(view: &View<'_>, key: &StateKey) -> Result<(), Code> {
     match view.get(key)? {
         Some(_) if !is(Bug::EntryOverwritten) => Err(Code::AlreadyExists),
         _ => Ok(()),
+    }
+}
+
+/// The version follows the one that stands. What the text says is not looked at: members must agree on
+/// every outcome, and so would have to run the very same reader of policies.
+fn next_version(view: &View<'_>, key: &StateKey, version: u32) -> Result<(), Code> {
+    let stands = match view.get(key)? {
+        Some(StateValue::Policy(record)) => record.version,
+        _ => 0,
+    };
+    if version <= stands && !is(Bug::EntryOverwritten) {
+        return Err(Code::AlreadyExists);
+    }
+    match stands.checked_add(1) {
+        Some(next) if version <= next => Ok(()),
+        _ => Err(Code::NotFound),
     }
 }
 

@@ -161,6 +161,11 @@ pub(crate) fn commit(n: u8) -> TxBody {
     TxBody::CommitGrant { tag: grant_tag(n), commitment: digest(6), body: sealed(GRANT_BODY_BYTES) }
 }
 
+pub(crate) fn publish(member: u16, version: u32) -> TxBody {
+    let text = Blob::new(format!("version {version}").into_bytes()).unwrap();
+    TxBody::PublishPolicy { member: MemberIndex::new(member), version, text }
+}
+
 pub(crate) fn withdraw(n: u8) -> TxBody {
     TxBody::RevokeGrant { tag: grant_tag(n) }
 }

@@ -179,6 +179,7 @@ impl Maker<'_> {
         let grant: GrantFile = decode(&encode(file), RPC_BYTES_MAX).map_err(|_| LinkageError::Wire)?;
         let next_tag = self.lanes.entry(place).and_modify(|tag| *tag += 1).or_insert(1);
         let plan = ReadPlan {
+            emergency: None,
             chain: self.consortium.chain,
             faults: self.consortium.faults,
             policy: self.consortium.policy.clone(),

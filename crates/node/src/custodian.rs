@@ -10,7 +10,7 @@ use crate::office::Office;
 use crate::refusals::RefusalBook;
 use crate::refused;
 use rand::CryptoRng;
-use salus_consent::{Denied, Desk, Permit, Refusals, decide};
+use salus_consent::{Denied, Desk, Permit, Policies, Refusals, decide};
 use salus_store::Shares;
 use salus_store::shares::Page;
 use salus_wire::limits::EPOCHS_PER_ENVELOPE_MAX;
@@ -23,6 +23,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub struct Custodian {
     office: Arc<Office>,
     desk: Mutex<Desk>,
+    policies: Mutex<Policies>,
     shares: Arc<Shares>,
     refusals: Arc<RefusalBook>,
     emergency: Arc<Emergency>,
@@ -38,7 +39,7 @@ impl Custodian {
         emergency: Arc<Emergency>,
     ) -> Self {
         let desk = Mutex::new(Desk::new(office.chain, office.me));
-        Self { office, desk, shares, refusals, emergency }
+        Self { office, desk, policies: Mutex::default(), shares, refusals, emergency }
     }
 
     /// Decides a request and, if it is permitted, releases the shares that this custodian holds.
@@ -80,7 +81,12 @@ impl Custodian {
         let opened = admitted.open(&view, office.now()).map_err(refused::denied)?;
         self.desk(|desk| desk.learn(&opened));
         let view = office.view(opened.reads()).await?;
-        let decided = self.refusals.locked(|refusals| decide(opened, &view, refusals, office.now()));
+        let introduced = opened.introduce(&view).map_err(refused::denied)?;
+        let view = office.view(introduced.reads()).await?;
+        // Policies hold no invariant that a panic in between could break.
+        let mut policies = self.policies.lock().unwrap_or_else(PoisonError::into_inner);
+        let decided =
+            self.refusals.locked(|refusals| decide(introduced, &view, refusals, &mut policies, office.now()));
         decided.map_err(refused::denied)
     }
 

@@ -57,6 +57,8 @@ pub enum Bug {
     CodesIgnored,
     /// A custodian does not see a grant's rules of denial.
     DenyRuleIgnored,
+    /// A custodian does not ask the policy of the requester's member.
+    PolicyIgnored,
     /// A custodian lets anybody use an access.
     OneTimeKeyIgnored,
     /// Transactions are not checked for their signatures.
@@ -131,6 +133,7 @@ impl Bug {
         Self::PurposeIgnored,
         Self::CodesIgnored,
         Self::DenyRuleIgnored,
+        Self::PolicyIgnored,
         Self::OneTimeKeyIgnored,
         Self::SignaturesUnchecked,
         Self::FewerReceipts,
@@ -185,6 +188,7 @@ impl Bug {
             Self::PurposeIgnored => "a custodian releases for a purpose that was not granted",
             Self::CodesIgnored => "a custodian releases kinds of observation that were not granted",
             Self::DenyRuleIgnored => "a custodian does not see a grant's rules of denial",
+            Self::PolicyIgnored => "a custodian does not ask the policy of the requester's member",
             Self::OneTimeKeyIgnored => "a custodian lets anybody use an access",
             Self::SignaturesUnchecked => "transactions are not checked for their signatures",
             Self::FewerReceipts => "an anchor needs one receipt too few",

@@ -4,7 +4,7 @@
 use crate::clock::world_ms;
 use crate::disk::lock;
 use crate::oracle::{Broken, Seen};
-use crate::people::{DENIED, GRANT_FILE_BYTES_MAX, Held, consortium, ever, heart_rates, settled};
+use crate::people::{DENIED, FORBIDDEN, GRANT_FILE_BYTES_MAX, Held, consortium, ever, heart_rates, settled};
 use crate::road::Caller;
 use crate::world::{End, World};
 use commonware_runtime::deterministic::Context;
@@ -61,10 +61,11 @@ enum Defect {
     MoreKinds,
     OtherPurpose,
     DeniedPurpose,
+    ForbiddenPurpose,
     OtherOneTime,
 }
 
-const DEFECTS: [Defect; 14] = [
+const DEFECTS: [Defect; 15] = [
     Defect::None,
     Defect::Replayed,
     Defect::Old,
@@ -78,6 +79,7 @@ const DEFECTS: [Defect; 14] = [
     Defect::MoreKinds,
     Defect::OtherPurpose,
     Defect::DeniedPurpose,
+    Defect::ForbiddenPurpose,
     Defect::OtherOneTime,
 ];
 
@@ -167,6 +169,7 @@ impl Attempt {
         match self.defect {
             Defect::OtherPurpose => Purpose::Research,
             Defect::DeniedPurpose => DENIED,
+            Defect::ForbiddenPurpose => FORBIDDEN,
             _ => Purpose::Treatment,
         }
     }

@@ -21,6 +21,11 @@ use std::sync::Arc;
 
 /// When every world begins.
 pub const START: TimeMs = TimeMs::new(1_790_000_000_000);
+/// What the readers' member allows them: everything but public health.
+const POLICY: &str = r#"
+@id("all") permit (principal, action, resource);
+@id("not-public") forbid (principal, action, resource) when { context.purpose == "PUBHLTH" };
+"#;
 
 /// The keys of one organisation.
 pub struct MemberKeys {
@@ -172,7 +177,15 @@ impl Cast {
         Role::ALL.iter().copied().cycle().take(self.readers.len())
     }
 
-    /// What registers the gateway and the readers.
+    /// What says that the readers' member allows them everything but one purpose.
+    #[must_use]
+    pub fn policy(&self) -> Option<Tx> {
+        let text = Blob::new(POLICY.as_bytes().to_vec()).ok()?;
+        let body = TxBody::PublishPolicy { member: MemberIndex::new(0), version: 1, text };
+        Some(Tx::sign(self.chain, body, &self.members.first()?.registrar))
+    }
+
+    /// What registers the gateway and the readers, and binds them.
     #[must_use]
     pub fn registrations(&self) -> Vec<Tx> {
         let gateway = (self.gateway, PartyKind::Gateway, self.writer_key());
@@ -189,6 +202,7 @@ impl Cast {
                     TxBody::RegisterIdentity { party, kind, member, key, validity, roles, second: None };
                 Some(Tx::sign(self.chain, body, &self.members.first()?.registrar))
             })
+            .chain(self.policy())
             .collect()
     }
 

@@ -48,6 +48,9 @@ pub(crate) fn heart_rates() -> Scope {
 /// A purpose that every grant allows and then denies.
 pub(crate) const DENIED: Purpose = Purpose::Operations;
 
+/// A purpose that every grant allows and the policy of the readers' member forbids.
+pub(crate) const FORBIDDEN: Purpose = Purpose::PublicHealth;
+
 /// Heart rates for treatment, and nothing for a purpose that is denied, to a reader: by name, or by the
 /// role that they alone hold.
 fn terms(world: &World, reader: usize, by_role: bool) -> GrantTerms {
@@ -67,7 +70,7 @@ fn terms(world: &World, reader: usize, by_role: bool) -> GrantTerms {
             Grantee::Person { party: who.party, key: who.key.public_key() }
         },
         scope: heart_rates(),
-        purposes: Purposes::of(&[Purpose::Treatment, DENIED]).expect("two"),
+        purposes: Purposes::of(&[Purpose::Treatment, DENIED, FORBIDDEN]).expect("three"),
         validity: ever(),
         denies: List::new(vec![deny]).expect("one"),
     }

@@ -98,6 +98,8 @@ codes! {
     CodeNotGranted = 2020, Caller, "the grant does not cover this kind of observation", "ask only for the granted kinds, or for a wider grant";
     GrantNotYet = 2021, Caller, "the grant does not hold yet", "wait until its validity begins";
     DeniedByRule = 2022, Caller, "a rule of the grant denies this", "ask for what no rule denies, or ask the patient";
+    PolicyDenies = 2028, Caller, "the policy of the requester's own institution does not allow this", "see what it allows with salus policy explain, or ask the institution";
+    PolicyInvalid = 2029, Caller, "the requester's own institution published what is no policy", "have the institution publish a policy that salus policy check takes";
     SecondFactor = 2030, Caller, "the requester has no second factor, or it did not sign", "have the member register the requester's second factor, and sign with it";
     NotEmergency = 2031, Caller, "this grant opens in an emergency alone, to physicians and nurses, for emergency treatment", "read under a grant of your own, or break the glass";
     NoCard = 2032, Caller, "nothing is prepared under this card, or every look is used up", "check the card, or ask the patient to prepare new looks";
@@ -136,6 +138,7 @@ codes! {
     ProofInvalid = 5010, Peer, "a member's proof does not verify", "ask another member, and report that one";
     Internal = 5011, Ours, "an unexpected failure inside this process", "see the log for the chain of causes";
     ConsentRefused = 5012, Caller, "the consent says what cannot be kept", "change the named element, spec/consent.md lists what is taken";
+    PolicyRefused = 5014, Caller, "the text is no policy that can be published", "correct what is named, docs/adr/0012-policy.md lists what a policy may say";
 }
 
 impl fmt::Display for Code {

@@ -80,8 +80,13 @@ pub const EPOCH_MS_MAX: u64 = 3_600_000;
 pub const FOLLOW_BLOCKS_MAX: usize = 64;
 /// Bytes of a member's or gateway's display name.
 pub const NAME_BYTES_MAX: usize = 64;
+/// Bytes of a member's policy, as it stands on the ledger.
+pub const POLICY_BYTES_MAX: usize = 6 * 1024;
+/// Clauses (`permit` or `forbid`) of one policy.
+pub const POLICIES_MAX: usize = 64;
 
 const _: () = assert!(TX_BYTES_MAX < BLOCK_BYTES_MAX);
+const _: () = assert!(POLICY_BYTES_MAX + 1_024 < TX_BYTES_MAX);
 const _: () = assert!(BLOCK_BYTES_MAX < RPC_BYTES_MAX);
 const _: () = assert!(FRAGMENT_BYTES_MAX < RPC_BYTES_MAX);
 const _: () = assert!(FRAME_BYTES_MAX < SEGMENT_BYTES_MAX);

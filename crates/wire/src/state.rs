@@ -12,7 +12,7 @@ use crate::ids::{AccessTag, BatchNumber, GrantTag, Height, MemberIndex, PartyId,
 use crate::limits::{CERTIFICATE_BYTES_MAX, HEADER_CHAIN_MAX, STATE_KEYS_MAX, STATE_PATH_MAX};
 use crate::namespaces;
 use crate::scope::Roles;
-use crate::tx::{PartyKind, SealedGrant, SealedIntent};
+use crate::tx::{PartyKind, PolicyText, SealedGrant, SealedIntent};
 use borsh::{BorshDeserialize, BorshSerialize};
 use salus_crypto::digest::{Digest, sha256};
 use salus_crypto::sign::PublicKey;
@@ -38,6 +38,8 @@ pub enum StateKey {
     Access(AccessTag),
     /// The closed review of an emergency use.
     Review(Digest),
+    /// What a member allows the people whom it registered.
+    Policy(MemberIndex),
 }
 
 /// What stands there.
@@ -59,6 +61,8 @@ pub enum StateValue {
     Access(AccessRecord),
     /// For [`StateKey::Review`].
     Review(ReviewRecord),
+    /// For [`StateKey::Policy`].
+    Policy(PolicyRecord),
 }
 
 /// A block's place in height and time.
@@ -168,6 +172,17 @@ pub struct AccessRecord {
 pub struct ReviewRecord {
     /// The sealed review.
     pub body: SealedIntent,
+    /// When it became final.
+    pub since: Tip,
+}
+
+/// A member's policy: the only entry that is replaced, by its next version.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct PolicyRecord {
+    /// How many were published, this one included.
+    pub version: u32,
+    /// As the member wrote it. Nobody but the member has checked it.
+    pub text: PolicyText,
     /// When it became final.
     pub since: Tip,
 }

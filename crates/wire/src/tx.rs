@@ -2,13 +2,13 @@
 //!
 //! Replay protection lies in the state: every transaction writes a key that only one transaction
 //! may ever write (a registration, an enrolment, a batch, a tag), or moves an entry from active to
-//! revoked. A copy is refused with [`crate::Code::AlreadyExists`] or [`crate::Code::Revoked`], for
-//! ever, with no window to forget.
+//! revoked, or is the one next version of an entry. A copy is refused with
+//! [`crate::Code::AlreadyExists`] or [`crate::Code::Revoked`], for ever, with no window to forget.
 
 use crate::bounded::{Blob, List};
 use crate::codec::encode;
 use crate::ids::{AccessTag, BatchNumber, ChainId, GrantTag, MemberIndex, PartyId, TimeSpan};
-use crate::limits::{GRANT_BODY_BYTES, INTENT_BODY_BYTES, MEMBERS_MAX, TX_BYTES_MAX};
+use crate::limits::{GRANT_BODY_BYTES, INTENT_BODY_BYTES, MEMBERS_MAX, POLICY_BYTES_MAX, TX_BYTES_MAX};
 use crate::manifest::held_message;
 use crate::namespaces;
 use crate::scope::{DataClass, Roles};
@@ -57,6 +57,9 @@ pub type SealedGrant = Blob<GRANT_BODY_BYTES>;
 
 /// A sealed intent, always of this length.
 pub type SealedIntent = Blob<INTENT_BODY_BYTES>;
+
+/// A member's policy: UTF-8 text in Cedar. The ledger keeps it, and never reads it.
+pub type PolicyText = Blob<POLICY_BYTES_MAX>;
 
 /// A store's promise, by its member's service key over [`held_message`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
@@ -156,6 +159,16 @@ pub enum TxBody {
         /// The [`crate::emergency::Review`], sealed to whoever can compute the id.
         body: SealedIntent,
     },
+    /// A member says what it allows the people whom it registered. Signed by the member's registrar
+    /// key.
+    PublishPolicy {
+        /// The member.
+        member: MemberIndex,
+        /// One more than the version on the ledger; 1 for the first.
+        version: u32,
+        /// The whole policy, in place of the one before.
+        text: PolicyText,
+    },
 }
 
 impl TxBody {
@@ -172,7 +185,8 @@ impl TxBody {
             | Self::Anchor { .. }
             | Self::CommitGrant { .. }
             | Self::RecordAccess { .. }
-            | Self::CloseReview { .. } => Urgency::Ordinary,
+            | Self::CloseReview { .. }
+            | Self::PublishPolicy { .. } => Urgency::Ordinary,
         }
     }
 }

@@ -5,7 +5,7 @@
 
 use rand_core::CryptoRng;
 use salus_clinical::{Sample, render};
-use salus_consent::{Denied, FinalView, Opened, Permit, Refusals, decide};
+use salus_consent::{Denied, FinalView, Introduced, Permit, Policies, Refusals, decide};
 use salus_crypto::{Secret, SigningKey};
 use salus_fragment::{CheckedShare, Fragment, OpenError, OpenedSegment, OpeningEpoch, Quorum, SegmentKey};
 use salus_fragment::{check, open};
@@ -44,12 +44,13 @@ pub fn open_checked_fragments(
 /// # Errors
 /// As [`decide`].
 pub fn permit_from_decision(
-    opened: Opened,
+    introduced: Introduced,
     view: &FinalView,
     refusals: &Refusals,
+    policies: &mut Policies,
     now: TimeMs,
 ) -> Result<Permit, Denied> {
-    decide(opened, view, refusals, now)
+    decide(introduced, view, refusals, policies, now)
 }
 
 /// Releases shares against a permit.

@@ -128,6 +128,7 @@ const OWNED: &[Owned] = &[
     },
     Owned { packages: &["rcgen", "rustls*", "tokio-rustls", "webpki*", "x509*"], owners: &["salus-link"] },
     Owned { packages: &["commonware-*", "nomt"], owners: &["salus-engine", "salus-sim"] },
+    Owned { packages: &["cedar-policy*"], owners: &["salus-consent"] },
     Owned { packages: &["nomt-core"], owners: &["salus-engine", "salus-proof"] },
 ];
 
@@ -284,6 +285,8 @@ mod tests {
             ("salus-proof", "nomt-core", false),
             ("salus-proof", "nomt", true),
             ("salus-clinical", "ciborium", false),
+            ("salus-consent", "cedar-policy", false),
+            ("salus-node", "cedar-policy-core", true),
         ] {
             let found = owned(&member(name, &[to]), &place(&manifest));
             assert_eq!(!found.is_empty(), bad, "{name} names {to}");

@@ -5,7 +5,7 @@ use super::world::{
     WRITER, World, codes, other_key, other_signer, sealed_grant, sealed_intent, seed, show, signed, span,
     vitals,
 };
-use crate::{Denied, Desk, Named, PERMIT_MS_MAX, Permit, decide};
+use crate::{Denied, Desk, Named, PERMIT_MS_MAX, Permit, Policies, decide};
 use salus_crypto::digest::Digest;
 use salus_crypto::kem::KemSecretKey;
 use salus_crypto::secret::Secret;
@@ -286,17 +286,23 @@ fn the_last_moment_of_every_time_still_holds() {
 fn the_second_view_may_not_be_older_nor_lack_an_entry() {
     let mut world = World::new();
     let ledger = world.ledger();
-    let opened =
-        |world: &World| world.open(&mut Desk::new(CHAIN, ME), world.request(), &ledger).ok().unwrap();
-    let first = opened(&world);
-    let view = world.view(vec![StateKey::Grant(world.grant_tag(PLACE))], &ledger).unwrap();
-    let denied = decide(first, &view, &world.refusals, NOW).err();
-    assert_eq!(denied, Some(Denied::ViewIncomplete));
+    let introduced = |world: &World| world.introduce(world.request(), &ledger).ok().unwrap();
+    let policies = &mut Policies::default();
+    let all = introduced(&world).reads();
+    assert_eq!(all.len(), 3);
+    for gone in 0..all.len() {
+        let mut keys = all.clone();
+        keys.remove(gone);
+        let view = world.view(keys, &ledger).unwrap();
+        let denied = decide(introduced(&world), &view, &world.refusals, policies, NOW).err();
+        assert_eq!(denied, Some(Denied::ViewIncomplete), "without {gone}");
+    }
 
-    let first = opened(&world);
+    let first = introduced(&world);
     world.head.height = Height::new(HEAD.height.get() - 1);
     let view = world.view(first.reads(), &ledger).unwrap();
-    assert_eq!(decide(first, &view, &world.refusals, NOW).err(), Some(Denied::ViewStale));
+    let denied = decide(first, &view, &world.refusals, policies, NOW).err();
+    assert_eq!(denied, Some(Denied::ViewStale));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! A world in which one request is permitted: a patient, a writer, a reader, and a ledger that
 //! holds three grants of the patient's chain and three accesses of the third grant's lane.
 
-use crate::{Denied, Desk, FinalView, Opened, Permit, Refusals, decide};
+use crate::{Denied, Desk, FinalView, Introduced, Opened, Permit, Policies, Refusals, decide};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use salus_crypto::chain::{ChainSeed, Link, seal_body};
@@ -12,7 +12,7 @@ use salus_crypto::sign::{PublicKey, SigningKey};
 use salus_wire::consent::{Grant, Grantee, Intent, IntentTerms, Vouching};
 use salus_wire::limits::{ACCESS_VALID_MS_MAX, GRANT_PLAIN_BYTES, INTENT_PLAIN_BYTES};
 use salus_wire::release::{ReleaseRequest, ReleaseTerms, ShareBytes, reader_digest, release_request_message};
-use salus_wire::state::{AccessRecord, GrantRecord, IdentityRecord, Standing, Tip};
+use salus_wire::state::{AccessRecord, GrantRecord, IdentityRecord, PolicyRecord, Standing, Tip};
 use salus_wire::tx::{
     PartyKind, SealedGrant, SealedIntent, access_commitment, grant_commitment, intent_message,
 };
@@ -52,6 +52,8 @@ pub(super) struct World {
     pub(super) second_signer: Option<SigningKey>,
     pub(super) identity: Option<IdentityRecord>,
     pub(super) standing: Standing,
+    /// What the reader's member has published.
+    pub(super) policy: Option<String>,
     pub(super) refusals: Refusals,
     pub(super) head: Tip,
     pub(super) now: TimeMs,
@@ -107,6 +109,7 @@ impl World {
             second_signer: None,
             identity: Some(identity),
             standing: Standing::Active,
+            policy: None,
             refusals: Refusals::default(),
             head: HEAD,
             now: NOW,
@@ -135,6 +138,9 @@ impl World {
         }
         if let Some(identity) = &self.identity {
             ledger.insert(StateKey::Identity(READER), StateValue::Identity(identity.clone()));
+        }
+        if let Some(text) = &self.policy {
+            ledger.insert(StateKey::Policy(READERS_MEMBER), policy(1, text));
         }
         (self.edit_ledger)(self, &mut ledger);
         ledger
@@ -196,9 +202,15 @@ impl World {
     }
 
     pub(super) fn decide_request(&self, request: ReleaseRequest, ledger: &Ledger) -> Result<Permit, Denied> {
+        let introduced = self.introduce(request, ledger)?;
+        let view = self.view(introduced.reads(), ledger)?;
+        decide(introduced, &view, &self.refusals, &mut Policies::default(), self.now)
+    }
+
+    pub(super) fn introduce(&self, request: ReleaseRequest, ledger: &Ledger) -> Result<Introduced, Denied> {
         let opened = self.open(&mut Desk::new(CHAIN, ME), request, ledger)?;
         let view = self.view(opened.reads(), ledger)?;
-        decide(opened, &view, &self.refusals, self.now)
+        opened.introduce(&view)
     }
 
     pub(super) fn open(
@@ -216,6 +228,11 @@ impl World {
         let values = keys.iter().map(|key| ledger.get(key).cloned()).collect();
         FinalView::new(self.head, keys, values)
     }
+}
+
+pub(super) fn policy(version: u32, text: &str) -> StateValue {
+    let text = Blob::new(text.as_bytes().to_vec()).unwrap();
+    StateValue::Policy(PolicyRecord { version, text, since: SINCE })
 }
 
 fn grant(lane: &ChainSeed, reader_key: &SigningKey) -> Grant {

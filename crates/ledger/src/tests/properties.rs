@@ -8,7 +8,7 @@ use proptest::sample::select;
 /// Any transaction over three names, four registrars and three one-time keys.
 fn any_tx() -> impl Strategy<Value = Tx> {
     let keys: Vec<u8> = vec![1, 2, 3, 10, 11, 12, 13];
-    (0..9_u8, 1..4_u8, 0..5_u16, select(keys), any::<bool>()).prop_map(|(kind, n, member, by, flag)| {
+    (0..10_u8, 1..4_u8, 0..5_u16, select(keys), any::<bool>()).prop_map(|(kind, n, member, by, flag)| {
         let party_kind = if flag { PartyKind::Gateway } else { PartyKind::Person };
         let body = match kind {
             0 => register(n, party_kind, member, 0, u64::MAX),
@@ -19,6 +19,7 @@ fn any_tx() -> impl Strategy<Value = Tx> {
             5 => anchor(n, u64::from(member), if flag { &[0, 1, 2] } else { &[0, 1] }),
             6 => commit(n),
             7 => withdraw(n),
+            8 => publish(member, u32::from(n)),
             _ => access(n),
         };
         signed(body, &key(by))

@@ -183,6 +183,41 @@ fn grants_and_accesses() {
 }
 
 #[test]
+fn policies() {
+    let by = |member, version, by: &SigningKey| signed(publish(member, version), by);
+    let first = by(1, 1, &registrar(1));
+    let second = by(1, 2, &registrar(1));
+    let once = std::slice::from_ref(&first);
+    let twice = [first.clone(), second.clone()];
+    for (name, before, tx, expected) in [
+        ("a policy by its registrar", &[][..], &first, Outcome::Applied),
+        ("by another member's registrar", &[], &by(1, 1, &registrar(0)), refused(Code::UnknownSigner)),
+        ("by a service key", &[], &by(1, 1, &service(1)), refused(Code::UnknownSigner)),
+        ("of a member that is not", &[], &by(4, 1, &registrar(0)), refused(Code::UnknownSigner)),
+        ("version 0", &[], &by(1, 0, &registrar(1)), refused(Code::AlreadyExists)),
+        ("a version too soon", &[], &second, refused(Code::NotFound)),
+        (
+            "the last version there can be, too soon",
+            &[],
+            &by(1, u32::MAX, &registrar(1)),
+            refused(Code::NotFound),
+        ),
+        ("the next version", once, &second, Outcome::Applied),
+        ("a copy", once, &first, refused(Code::AlreadyExists)),
+        ("an older version again", &twice, &first, refused(Code::AlreadyExists)),
+        ("a version too soon after one", once, &by(1, 3, &registrar(1)), refused(Code::NotFound)),
+        ("another member's first", once, &by(0, 1, &registrar(0)), Outcome::Applied),
+    ] {
+        check(name, before, tx, expected);
+    }
+    let world = World::after(&twice);
+    let Some(StateValue::Policy(stands)) = world.entries.get(&StateKey::Policy(MemberIndex::new(1))) else {
+        panic!("no policy")
+    };
+    assert_eq!((stands.version, stands.text.to_vec()), (2, b"version 2".to_vec()));
+}
+
+#[test]
 fn later_transactions_see_earlier_ones() {
     let mut world = World::new();
     let granted = signed(commit(1), &key(1));
@@ -242,6 +277,9 @@ fn the_largest_transaction_keeps_to_its_limit() {
     let body = TxBody::Anchor { gateway: party(1), batch: BatchNumber::new(0), root: digest(5), held };
     assert!(signed(body, &key(1)).fits());
     assert!(signed(commit(1), &key(1)).fits());
+    let text = Blob::new(vec![b' '; salus_wire::limits::POLICY_BYTES_MAX]).unwrap();
+    let policy = TxBody::PublishPolicy { member: MemberIndex::new(0), version: 1, text };
+    assert!(signed(policy, &key(1)).fits());
 }
 
 #[test]

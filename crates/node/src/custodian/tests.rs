@@ -16,7 +16,8 @@ use salus_wire::release::{
     Deposit, Envelope, EpochShare, ReleaseTerms, ShareBytes, deposit_message, envelope_info,
     release_request_message,
 };
-use salus_wire::{MemberIndex, SegmentIndex, TimeSpan, decode};
+use salus_wire::state::PolicyRecord;
+use salus_wire::{Blob, MemberIndex, SegmentIndex, StateKey, StateValue, TimeSpan, decode};
 use std::sync::atomic::Ordering;
 
 struct Member {
@@ -182,6 +183,25 @@ async fn nothing_is_released_on_a_stale_view_or_after_a_revocation() {
     assert_eq!(code(&member_at, whole(&world, 0, 2)).await, None);
     world.revoke_grant();
     assert_eq!(code(&member_at, whole(&world, 0, 3)).await, Some(Code::GrantRevoked));
+}
+
+#[tokio::test]
+async fn the_policy_of_the_readers_member_is_asked_as_it_stands() {
+    let world = World::with_access();
+    let member_at = holding_one(&world).await;
+    let publish = |version, text: &str| {
+        let text = Blob::new(text.as_bytes().to_vec()).unwrap();
+        let record = PolicyRecord { version, text, since: world.tip() };
+        world.put(StateKey::Policy(member(0)), StateValue::Policy(record));
+    };
+    publish(1, "@id(\"all\") permit (principal, action, resource);");
+    assert_eq!(code(&member_at, whole(&world, 0, 1)).await, None);
+    publish(2, "@id(\"nobody\") forbid (principal, action, resource);");
+    let refusal = member_at.custodian.answer(whole(&world, 0, 2)).await.err().unwrap();
+    assert_eq!(refusal.code, Code::PolicyDenies);
+    assert!(String::from_utf8_lossy(&refusal.detail).contains("`nobody`"));
+    publish(3, "permit");
+    assert_eq!(code(&member_at, whole(&world, 0, 3)).await, Some(Code::PolicyInvalid));
 }
 
 #[tokio::test]

@@ -9,8 +9,8 @@ use salus_crypto::sign::PublicKey;
 use salus_wire::limits::{GRANT_BODY_BYTES, INTENT_BODY_BYTES};
 use salus_wire::manifest::held_message;
 use salus_wire::state::{
-    AccessRecord, AnchorRecord, DeviceRecord, GrantRecord, IdentityRecord, ReviewRecord, Standing, StateKey,
-    StateValue, Tip,
+    AccessRecord, AnchorRecord, DeviceRecord, GrantRecord, IdentityRecord, PolicyRecord, ReviewRecord,
+    Standing, StateKey, StateValue, Tip,
 };
 use salus_wire::tx::{Held, PartyKind};
 use salus_wire::{BatchNumber, ChainId, Code, MemberIndex, Outcome, PartyId, Tx, TxBody, namespaces};
@@ -139,6 +139,15 @@ impl Rules {
                 let record = ReviewRecord { body: body.clone(), since: tip };
                 fresh(state, StateKey::Review(*review), StateValue::Review(record), no)
             }
+            TxBody::PublishPolicy { member, version, text } => {
+                no.when(!registrar(state, *member, signer), Code::UnknownSigner);
+                let key = StateKey::Policy(*member);
+                let before = published(state, &key);
+                no.when(*version <= before, Code::AlreadyExists);
+                no.when(u64::from(*version) > u64::from(before) + 1, Code::NotFound);
+                let record = PolicyRecord { version: *version, text: text.clone(), since: tip };
+                Some((key, StateValue::Policy(record)))
+            }
         }
     }
 
@@ -171,6 +180,14 @@ impl Rules {
 fn fresh(state: &State, key: StateKey, value: StateValue, no: &mut Objections) -> Option<Write> {
     no.when(state.contains_key(&key), Code::AlreadyExists);
     Some((key, value))
+}
+
+/// How many policies a member has published.
+fn published(state: &State, key: &StateKey) -> u32 {
+    match state.get(key) {
+        Some(StateValue::Policy(record)) => record.version,
+        _ => 0,
+    }
 }
 
 fn registrar(state: &State, member: MemberIndex, signer: PublicKey) -> bool {

@@ -3,7 +3,7 @@
 use crate::sample::*;
 use salus_wire::state::{
     AccessRecord, AnchorRecord, CertifiedChain, DeviceRecord, GrantRecord, IdentityRecord, MemberRecord,
-    ReviewRecord, Standing,
+    PolicyRecord, ReviewRecord, Standing,
 };
 use salus_wire::tx::{Held, PartyKind};
 use salus_wire::{
@@ -78,13 +78,14 @@ fn transactions() -> Vec<Golden> {
     let commit = TxBody::CommitGrant { tag: grant_tag(1), commitment, body: blob(690, 3) };
     let close = TxBody::CloseReview { review: digest(1), body: body.clone() };
     let access = TxBody::RecordAccess { tag: access_tag(1), commitment, body };
+    let policy = TxBody::PublishPolicy { member, version: 0x0304_0506, text: blob(40, 3) };
     vec![
         golden("tx-register-identity", "Tx", &tx(register))
             .wrong(17, 3, "a party of no kind")
             .wrong(52, 9, "an empty span")
             .wrong(69, 1, "an unknown role")
             .wrong(70, 2, "neither a second factor nor none"),
-        golden("tx-revoke-identity", "Tx", &tx(TxBody::RevokeIdentity { party })).wrong(0, 10, "no kind"),
+        golden("tx-revoke-identity", "Tx", &tx(TxBody::RevokeIdentity { party })).wrong(0, 11, "no kind"),
         golden("tx-enrol-device", "Tx", &tx(TxBody::EnrolDevice { enrolment: digest(1), member })),
         golden("tx-revoke-device", "Tx", &tx(TxBody::RevokeDevice { enrolment: digest(1) })),
         golden("tx-assign-device", "Tx", &tx(TxBody::AssignDevice { assignment: digest(1), member })),
@@ -93,12 +94,13 @@ fn transactions() -> Vec<Golden> {
         golden("tx-revoke-grant", "Tx", &tx(TxBody::RevokeGrant { tag: grant_tag(1) })),
         golden("tx-record-access", "Tx", &tx(access)).list(65, 434, "bytes of sealed body"),
         golden("tx-close-review", "Tx", &tx(close)).list(33, 434, "bytes of sealed body"),
+        golden("tx-publish-policy", "Tx", &tx(policy)).list(7, 6_144, "bytes of policy"),
     ]
 }
 
 fn keys() -> Vec<Golden> {
     vec![
-        golden("key-tip", "StateKey", &StateKey::Tip).wrong(0, 9, "no kind"),
+        golden("key-tip", "StateKey", &StateKey::Tip).wrong(0, 10, "no kind"),
         golden("key-member", "StateKey", &StateKey::Member(MemberIndex::new(0x0102))),
         golden("key-identity", "StateKey", &StateKey::Identity(party(1))),
         golden("key-enrolment", "StateKey", &StateKey::Enrolment(digest(1))),
@@ -107,6 +109,7 @@ fn keys() -> Vec<Golden> {
         golden("key-grant", "StateKey", &StateKey::Grant(grant_tag(1))),
         golden("key-access", "StateKey", &StateKey::Access(access_tag(1))),
         golden("key-review", "StateKey", &StateKey::Review(digest(1))),
+        golden("key-policy", "StateKey", &StateKey::Policy(MemberIndex::new(0x0102))),
     ]
 }
 
@@ -134,8 +137,9 @@ fn values() -> Vec<Golden> {
     let grant = GrantRecord { commitment, one_time, body: blob(690, 9), since, standing: Standing::Active };
     let review = ReviewRecord { body: body.clone(), since };
     let access = AccessRecord { commitment, one_time, body, since };
+    let policy = PolicyRecord { version: 0x0304_0506, text: blob(40, 3), since };
     vec![
-        golden("value-tip", "StateValue", &StateValue::Tip(tip(1))).wrong(0, 8, "no kind"),
+        golden("value-tip", "StateValue", &StateValue::Tip(tip(1))).wrong(0, 9, "no kind"),
         golden("value-member", "StateValue", &StateValue::Member(keys)),
         golden("value-identity", "StateValue", &StateValue::Identity(identity)).wrong(
             71,
@@ -155,6 +159,7 @@ fn values() -> Vec<Golden> {
             434,
             "bytes of sealed body",
         ),
+        golden("value-policy", "StateValue", &StateValue::Policy(policy)).list(5, 6_144, "bytes of policy"),
     ]
 }
 

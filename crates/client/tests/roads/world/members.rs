@@ -5,7 +5,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use salus_client::Ask;
 use salus_client::ask::{Answer, Silence, Told, What};
-use salus_consent::{Denied, Desk, FinalView, Permit, Refusals, decide};
+use salus_consent::{Denied, Desk, FinalView, Permit, Policies, Refusals, decide};
 use salus_crypto::Secret;
 use salus_wire::limits::EPOCHS_PER_ENVELOPE_MAX;
 use salus_wire::release::{
@@ -130,7 +130,9 @@ impl World {
         let opened = admitted.open(&view, now)?;
         self.custodians[me].desk.learn(&opened);
         let view = self.view(opened.reads())?;
-        decide(opened, &view, &Refusals::default(), now)
+        let introduced = opened.introduce(&view)?;
+        let view = self.view(introduced.reads())?;
+        decide(introduced, &view, &Refusals::default(), &mut Policies::default(), now)
     }
 
     fn release(&mut self, me: MemberIndex, request: ReleaseRequest) -> Result<Released, Code> {

@@ -95,6 +95,25 @@ fn registrations_are_judged() {
 }
 
 #[test]
+fn policies_are_judged() {
+    let mut maker = Maker::new();
+    let (chain, me, other) = (maker.chain, key(2, 0), key(2, 1));
+    let publish = |member, version, by: &SigningKey| {
+        let text = Blob::new(vec![b'x'; 9]).unwrap();
+        sign(chain, TxBody::PublishPolicy { member: MemberIndex::new(member), version, text }, by)
+    };
+    let mut check = |tx: Tx, outcome| check(&mut maker, tx, outcome);
+    check(publish(0, 1, &other), no(Code::UnknownSigner));
+    check(publish(0, 2, &me), no(Code::NotFound));
+    check(publish(0, 1, &me), Outcome::Applied);
+    check(publish(0, 1, &me), no(Code::AlreadyExists));
+    check(publish(0, 3, &me), no(Code::NotFound));
+    check(publish(0, 2, &me), Outcome::Applied);
+    check(publish(0, 1, &me), no(Code::AlreadyExists));
+    check(publish(1, 1, &other), Outcome::Applied);
+}
+
+#[test]
 fn anchors_are_judged() {
     let mut maker = Maker::new();
     let (chain, me) = (maker.chain, key(2, 0));
