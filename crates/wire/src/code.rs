@@ -136,6 +136,7 @@ codes! {
     ProofInvalid = 5010, Peer, "a member's proof does not verify", "ask another member, and report that one";
     Internal = 5011, Ours, "an unexpected failure inside this process", "see the log for the chain of causes";
     ConsentRefused = 5012, Caller, "the consent says what cannot be kept", "change the named element, spec/consent.md lists what is taken";
+    ProofStale = 5013, Peer, "a member's proof is too old to say what is so now", "ask another member, and set this machine's clock";
 }
 
 impl fmt::Display for Code {
