@@ -98,7 +98,8 @@ impl Ward {
 
     /// How often custodians have released key shares so far.
     fn releases(&self) -> usize {
-        let of = |member| self.consortium.log(&format!("member-{member}")).matches("released key shares").count();
+        let of =
+            |member| self.consortium.log(&format!("member-{member}")).matches("released key shares").count();
         (0..MEMBERS).map(of).sum()
     }
 

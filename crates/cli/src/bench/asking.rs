@@ -81,8 +81,9 @@ impl<'a> Asker<'a> {
         };
         let message = intent_message(self.session.chain(), &terms);
         let signature = self.person.signing_key().sign(namespaces::INTENT, &message);
-        let intent = Intent { terms, signature };
-        let link = file.lane().link(place);
+        let intent = Intent { terms, signature, second: None };
+        let link =
+            file.lane_link(place).ok_or_else(|| Failure::broken("the grant's file has no such place"))?;
         let too_long = || Failure::new(Code::Internal, "an intent is longer than its maximum");
         let body = seal_body(&link.body_key(), INTENT_PLAIN_BYTES, &encode(&intent), &mut rng);
         let body = body.ok().and_then(|body| Blob::new(body).ok()).ok_or_else(too_long)?;

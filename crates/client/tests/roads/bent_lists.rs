@@ -12,7 +12,8 @@ use salus_wire::limits::LIST_STALE_MS;
 use salus_wire::rpc::Values;
 use salus_wire::state::Tip;
 use salus_wire::{
-    AccessTag, Code, GrantTag, Height, List, MemberIndex, ProvenItem, StateKey, StateProof, StateValue, TimeMs,
+    AccessTag, Code, GrantTag, Height, List, MemberIndex, ProvenItem, StateKey, StateProof, StateValue,
+    TimeMs,
 };
 
 /// What the liar is asked, in this order: the grants, the lane, the proof.
@@ -63,9 +64,8 @@ fn assert_whole(list: &AccessList, file: &GrantFile) {
     let accesses = &list.grants[0].accesses;
     assert_eq!(accesses.iter().map(|access| access.index).collect::<Vec<_>>(), [1, 2, 3]);
     assert!(accesses.is_sorted_by_key(|access| access.since.height));
-    let own = |access: &ListedAccess| {
-        access.intent.as_ref().is_some_and(|intent| intent.terms.grant == file.tag())
-    };
+    let own =
+        |access: &ListedAccess| access.intent.as_ref().is_some_and(|intent| intent.terms.grant == file.tag());
     assert!(accesses.iter().all(own));
 }
 
@@ -83,7 +83,7 @@ fn read_once(world: &mut World, file: &GrantFile) {
 /// The keys of one grant with so many accesses, and the next of each chain.
 fn ending(wallet: &Wallet, file: &GrantFile, accesses: u16) -> Vec<StateKey> {
     let grants = [1, 2].map(|index| StateKey::Grant(GrantTag(wallet.chain().link(index).tag())));
-    let lane = file.lane();
+    let lane = file.lane().expect("the whole lane");
     let lane = (1..=accesses + 1).map(|index| StateKey::Access(AccessTag(lane.link(index).tag())));
     grants.into_iter().chain(lane).collect()
 }
@@ -212,7 +212,9 @@ fn another_patients_list_is_no_list_of_this_one() {
             PROOF => {
                 *answer = Answer::Proof(Box::new(theirs.clone()));
                 if renamed {
-                    items(answer, |items| items.iter_mut().zip(&keys).for_each(|(item, key)| item.key = *key));
+                    items(answer, |items| {
+                        items.iter_mut().zip(&keys).for_each(|(item, key)| item.key = *key)
+                    });
                 }
             }
             _ => {}
