@@ -4,6 +4,7 @@ use crate::account;
 use crate::args::AccessCommand;
 use crate::grant::{grant_line, listing};
 use crate::output::{Failure, Report};
+use crate::read::{fault_line, fault_value};
 use crate::session::Session;
 use salus_client::accounting::Detail;
 use salus_client::listing::{AccessList, ListedAccess};
@@ -36,6 +37,7 @@ pub(crate) fn lines(list: &AccessList) -> Vec<String> {
     }
     let height = list.at.height;
     lines.push(format!("{count} accesses; that there are no others is proven as of height {height}"));
+    lines.extend(list.faults.iter().map(fault_line));
     lines
 }
 
@@ -45,7 +47,11 @@ fn value(list: &AccessList) -> Value {
         .iter()
         .map(|grant| json!({ "grant": grant.index, "accesses": grant.accesses.iter().map(access_value).collect::<Vec<_>>() }))
         .collect();
-    json!({ "height": list.at.height.get(), "complete": true, "grants": grants })
+    let faults: Vec<Value> = list.faults.iter().map(fault_value).collect();
+    json!({
+        "height": list.at.height.get(), "time_ms": list.at.time.get(), "complete": true, "grants": grants,
+        "faults": faults,
+    })
 }
 
 fn access_line(access: &ListedAccess) -> String {

@@ -507,6 +507,9 @@ pub(crate) struct BenchArgs {
 pub(crate) enum BenchCommand {
     /// Find the sustainable rate of transactions and of frames, then offer twice as much.
     Overload(OverloadArgs),
+    /// Measure consent: a withdrawal until everybody refuses, a read with all members and with one less, and
+    /// what a release costs a custodian.
+    Consent(ConsentArgs),
     /// Put a part of the sustainable load on for a long time, with random faults, and see whether memory,
     /// open files and threads stay flat.
     Soak(SoakArgs),
@@ -529,6 +532,25 @@ pub(crate) struct SoakArgs {
     /// Write what was seen of each process here.
     #[arg(long, default_value = "soak.csv")]
     pub(crate) csv: PathBuf,
+    /// Write the figures here as JSON as well.
+    #[arg(long)]
+    pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub(crate) struct ConsentArgs {
+    /// Grants that are withdrawn, one after the other.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=1_000))]
+    pub(crate) revocations: u16,
+    /// Reads with all members, and again with one of them killed.
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u16).range(1..=500))]
+    pub(crate) reads: u16,
+    /// Releases of each custodian whose cost is measured.
+    #[arg(long, default_value_t = 4_000, value_parser = clap::value_parser!(u32).range(100..=20_000))]
+    pub(crate) releases: u32,
+    /// How many organisations take part.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(4..=16))]
+    pub(crate) members: u16,
     /// Write the figures here as JSON as well.
     #[arg(long)]
     pub(crate) out: Option<PathBuf>,

@@ -1,6 +1,8 @@
 //! `salus bench`: this build on this machine, each figure beside its goal. Wall-clock figures say how
 //! busy the machine was as much as how good the build is; CPU time and ratios travel better.
 
+mod asking;
+mod consent;
 mod figures;
 mod flood;
 mod frames;
@@ -12,7 +14,7 @@ pub(crate) mod process;
 mod soak;
 mod trend;
 
-use crate::args::{BenchArgs, BenchCommand, OverloadArgs, SoakArgs};
+use crate::args::{BenchArgs, BenchCommand, ConsentArgs, OverloadArgs, SoakArgs};
 use crate::demo::show::Show;
 use crate::demo::stage::{GATEWAY, Stage};
 use crate::files::write_secret;
@@ -69,6 +71,7 @@ pub(crate) async fn run(args: &BenchArgs, quiet: bool) -> Result<Report, Failure
     match &args.what {
         None => everything(args, quiet).await,
         Some(BenchCommand::Overload(args)) => twice(args, quiet).await,
+        Some(BenchCommand::Consent(args)) => consenting(args, quiet).await,
         Some(BenchCommand::Soak(args)) => long(args, quiet).await,
     }
 }
@@ -94,6 +97,18 @@ async fn twice(args: &OverloadArgs, quiet: bool) -> Result<Report, Failure> {
     };
     let outcome = or_interrupted(measured).await;
     bench.report(outcome, args.seconds, args.out.as_deref()).await
+}
+
+async fn consenting(args: &ConsentArgs, quiet: bool) -> Result<Report, Failure> {
+    let mut bench = Bench::build(args.members, quiet)?;
+    let started = std::time::Instant::now();
+    let measured = async {
+        consent::unlimited(&bench.stage)?;
+        bench.stage.start(&bench.show).await?;
+        consent::measure(args, &mut bench.stage, &bench.show).await
+    };
+    let outcome = or_interrupted(measured).await;
+    bench.report(outcome, started.elapsed().as_secs(), args.out.as_deref()).await
 }
 
 async fn long(args: &SoakArgs, quiet: bool) -> Result<Report, Failure> {

@@ -11,7 +11,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use rand_core::CryptoRng;
 use salus_client::drive::now;
 use salus_crypto::sign::{PublicKey, SigningKey};
-use salus_link::{Authority, Credential, Subject};
+use salus_link::{Authority, Caller, ClientTls, Consortium, Credential, Subject};
 use salus_wire::ids::{PartyId, TimeMs, TimeSpan};
 use salus_wire::release::ShareBytes;
 use salus_wire::tx::PartyKind;
@@ -39,8 +39,17 @@ impl PersonFile {
 
     /// Opens a session as this person.
     pub(crate) fn session(&self, place: &Place) -> Result<Session, Failure> {
-        let credential = Credential::from_pem(self.certificate.clone(), self.tls_key.clone());
-        Session::open(Layout::new(&place.dir), place.member, credential.map_err(|error| link(&error))?)
+        Session::open(Layout::new(&place.dir), place.member, self.credential()?)
+    }
+
+    /// Calls members as this person, with no client in between.
+    pub(crate) fn caller(&self, consortium: &Consortium) -> Result<Caller, Failure> {
+        let tls = ClientTls::new(self.credential()?).map_err(|error| link(&error))?;
+        Caller::new(&tls, &consortium.endpoints()).map_err(|error| link(&error))
+    }
+
+    fn credential(&self) -> Result<Credential, Failure> {
+        Credential::from_pem(self.certificate.clone(), self.tls_key.clone()).map_err(|error| link(&error))
     }
 }
 

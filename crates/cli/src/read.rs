@@ -150,15 +150,16 @@ pub(crate) fn fault_line(fault: &Fault) -> String {
     format!("  member {}: {} {} ({})", fault.member, fault.code, fault.code.what(), fault.detail)
 }
 
+/// The same as JSON.
+pub(crate) fn fault_value(fault: &Fault) -> serde_json::Value {
+    json!({ "member": fault.member.get(), "code": fault.code.to_string(), "detail": fault.detail })
+}
+
 pub(crate) fn report(result: &ReadResult, print: bool) -> Report {
     let (count, height) = (result.samples.len(), result.committed.at.height);
     let shown = if print { result.samples.as_slice() } else { &[] };
     let readings: Vec<serde_json::Value> = shown.iter().map(reading_value).collect();
-    let faults: Vec<serde_json::Value> = result
-        .faults
-        .iter()
-        .map(|fault| json!({ "member": fault.member.get(), "code": fault.code.to_string(), "detail": fault.detail }))
-        .collect();
+    let faults: Vec<serde_json::Value> = result.faults.iter().map(fault_value).collect();
     let report = Report::new(json!({
         "readings": count,
         "access_height": height.get(),

@@ -22,6 +22,7 @@ use salus_wire::ids::{AccessTag, MemberIndex, TimeMs};
 use salus_wire::rpc::{Committed, FinalBlock, Refusal, Request, Response, Status, Values};
 use salus_wire::{Code, Height, List, StateKey, StateProof, StateValue, Tx};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// For a transaction to become final, dead leaders included. A member that lost power forgot it and does not
@@ -91,6 +92,8 @@ impl Ground for Process {
 pub struct Consortium {
     pub(crate) ground: Arc<dyn Ground>,
     pub(crate) members: u16,
+    /// The highest block that a proof has shown: no list is taken as of an earlier one.
+    seen: Arc<AtomicU64>,
 }
 
 impl Consortium {
@@ -104,7 +107,7 @@ impl Consortium {
     #[must_use]
     pub fn on(ground: Arc<dyn Ground>) -> Self {
         let members = ground.members().max(1);
-        Self { ground, members }
+        Self { ground, members, seen: Arc::default() }
     }
 
     /// Has a transaction ordered and returns once a proof under the consortium's certificate shows
@@ -197,7 +200,10 @@ impl Consortium {
             let told = self.beside(AskId(0), to, || What::Prove(keys.clone())).await;
             let (Ok(Answer::Proof(proof)), to) = (told.what, told.from) else { continue };
             match state::verify(policy, &proof) {
-                Ok(state) => return Ok(state),
+                Ok(state) => {
+                    self.saw(state.at().height);
+                    return Ok(state);
+                }
                 Err(_) => {
                     let detail = "proving".to_owned();
                     faults.push(Fault { member: to, code: Code::ProofInvalid, detail });
@@ -349,19 +355,31 @@ impl Consortium {
         reader.finish().unwrap_or(Err(ClientError::Unreachable))
     }
 
-    /// Lists a patient's grants and accesses, complete as of a height.
+    /// Lists a patient's grants and accesses, complete as of a height that is recent by this client's
+    /// clock and not before any that it was shown.
+    ///
+    /// # Errors
+    /// [`ClientError::Stale`] when more members than can lie prove only what was so long ago;
+    /// [`ClientError::Unproven`] when no proof verifies and shows the end of every chain.
     pub async fn list(
         &self,
         policy: TrustPolicy,
         home: MemberIndex,
         seed: ChainSeed,
     ) -> Result<AccessList, ClientError> {
-        let (mut lister, mut asks) = Lister::start(policy.clone(), self.members, home, seed);
+        let seen = Height::new(self.seen.load(Ordering::Relaxed));
+        let (mut lister, mut asks) = Lister::start(policy.clone(), self.members, home, seed, seen);
         while let Some(ask) = asks.pop() {
             let told = self.told(ask, &policy).await;
-            asks = lister.step(told);
+            asks = lister.step(told, self.ground.now());
         }
-        lister.finish().unwrap_or(Err(ClientError::Unreachable))
+        let list = lister.finish().unwrap_or(Err(ClientError::Unreachable))?;
+        self.saw(list.at.height);
+        Ok(list)
+    }
+
+    fn saw(&self, height: Height) {
+        self.seen.fetch_max(height.get(), Ordering::Relaxed);
     }
 
     async fn told(&self, ask: Ask, policy: &TrustPolicy) -> Told {

@@ -51,6 +51,12 @@ pub enum ClientError {
         /// What each of them did.
         faults: Vec<Fault>,
     },
+    /// More members than can lie gave a proof that verifies and is too old.
+    #[error("the proofs that members gave are too old, or this machine's clock is wrong")]
+    Stale {
+        /// What each of them did.
+        faults: Vec<Fault>,
+    },
     /// No member could be reached.
     #[error("no member could be reached")]
     Unreachable,
@@ -77,6 +83,7 @@ impl ClientError {
             Self::TooFewFragments { .. } => Code::TooFewFragments,
             Self::Writer { .. } => Code::WriterFault,
             Self::Unproven { .. } => Code::ProofInvalid,
+            Self::Stale { .. } => Code::ProofStale,
             Self::Unreachable => Code::Unreachable,
             Self::ChainUsedUp | Self::BeyondGrant | Self::GrantPending => Code::Usage,
         }
@@ -88,7 +95,8 @@ impl ClientError {
         match self {
             Self::TooFewShares { faults, .. }
             | Self::TooFewFragments { faults }
-            | Self::Unproven { faults } => faults,
+            | Self::Unproven { faults }
+            | Self::Stale { faults } => faults,
             _ => &[],
         }
     }

@@ -4,6 +4,10 @@
 //! Those reads are unproven and only say what to prove: at the end *one* proof, under one final
 //! header, shows every listed tag present and the next tag of every chain absent. If something new
 //! became final meanwhile the proof shows it and the walk is done again.
+//!
+//! An old proof is as true as a new one, and shows less. So a proof counts only when its block is close to
+//! this client's clock ([`LIST_STALE_MS`]) and not before one that the client was shown already; the member
+//! that gave another is passed over.
 
 use crate::ask::{Answer, Ask, AskId, Silence, Told, What};
 use crate::error::{ClientError, Fault};
@@ -13,10 +17,11 @@ use salus_planted::{Bug, is};
 use salus_proof::{Proven, ProvenState, TrustPolicy, state};
 use salus_wire::consent::{Grant, Intent};
 use salus_wire::ids::{AccessTag, GrantTag, MemberIndex};
-use salus_wire::limits::{INTENT_PLAIN_BYTES, STATE_KEYS_MAX};
+use salus_wire::limits::{INTENT_PLAIN_BYTES, LIST_STALE_MS, STATE_KEYS_MAX};
 use salus_wire::state::{GrantRecord, Standing, Tip};
 use salus_wire::tx::{access_commitment, grant_commitment};
-use salus_wire::{Code, StateKey, StateProof, StateValue, decode};
+use salus_wire::{Code, Height, StateKey, StateProof, StateValue, TimeMs, decode};
+use std::collections::BTreeSet;
 
 /// Tags asked for at once while walking a chain.
 const STRIDE: u16 = 32;
@@ -31,6 +36,9 @@ pub struct AccessList {
     pub grants: Vec<ListedGrant>,
     /// The proof, for whoever wants to check it again.
     pub proof: Box<StateProof>,
+    /// What members did wrong on the way. That one is a little behind, or that something became final
+    /// meanwhile, is no fault.
+    pub faults: Vec<Fault>,
 }
 
 /// A grant and every access under it.
@@ -80,6 +88,8 @@ pub struct Lister {
     /// Keys in the question that is awaited.
     keys: usize,
     state: State,
+    /// The highest block that a proof has shown.
+    seen: Height,
     faults: Vec<Fault>,
 }
 
@@ -90,9 +100,15 @@ enum State {
 }
 
 impl Lister {
-    /// Starts a listing of the chain that `seed` makes.
+    /// Starts a listing of the chain that `seed` makes, as of no block before `seen`.
     #[must_use]
-    pub fn start(policy: TrustPolicy, members: u16, home: MemberIndex, seed: ChainSeed) -> (Self, Vec<Ask>) {
+    pub fn start(
+        policy: TrustPolicy,
+        members: u16,
+        home: MemberIndex,
+        seed: ChainSeed,
+        seen: Height,
+    ) -> (Self, Vec<Ask>) {
         let mut lister = Self {
             policy,
             members: members.max(1),
@@ -103,14 +119,15 @@ impl Lister {
             asked: None,
             keys: 0,
             state: State::Walking(0),
+            seen,
             faults: Vec::new(),
         };
         let asks = lister.restart();
         (lister, asks)
     }
 
-    /// Takes the one answer that is awaited and says what to ask next.
-    pub fn step(&mut self, told: Told) -> Vec<Ask> {
+    /// Takes the one answer that is awaited, at `now` by the client's clock, and says what to ask next.
+    pub fn step(&mut self, told: Told, now: TimeMs) -> Vec<Ask> {
         if self.asked != Some(told.id) {
             return Vec::new();
         }
@@ -119,7 +136,7 @@ impl Lister {
                 let found = values.values.iter().take_while(|value| value.is_some()).count();
                 self.walked(told.from, *walk, u16::try_from(found).unwrap_or(STRIDE))
             }
-            (State::Proving, Ok(Answer::Proof(proof))) => self.proven(told.from, proof),
+            (State::Proving, Ok(Answer::Proof(proof))) => self.proven(told.from, proof, now),
             (State::Done(_), _) => Vec::new(),
             (_, Err(Silence::Refused(refusal))) => self.retry(told.from, refusal.code),
             (_, _) => self.retry(told.from, Code::Unreachable),
@@ -147,14 +164,28 @@ impl Lister {
     }
 
     fn retry(&mut self, from: MemberIndex, code: Code) -> Vec<Ask> {
-        self.faults.push(Fault { member: from, code, detail: "listing".to_owned() });
+        let fault = Fault { member: from, code, detail: "listing".to_owned() };
+        if !self.faults.contains(&fault) {
+            self.faults.push(fault);
+        }
         self.attempts = self.attempts.saturating_add(1);
         if self.attempts >= ATTEMPTS_MAX.min(self.members.saturating_mul(4)) {
-            let faults = std::mem::take(&mut self.faults);
-            self.state = State::Done(Err(ClientError::Unproven { faults }));
+            self.state = State::Done(Err(self.unproven()));
             return Vec::new();
         }
         self.restart()
+    }
+
+    /// Why there is no list: old proofs of more members than can lie are another matter than bad ones.
+    fn unproven(&mut self) -> ClientError {
+        let faults = std::mem::take(&mut self.faults);
+        let stale = faults.iter().filter(|fault| fault.code == Code::ProofStale).map(|fault| fault.member);
+        let stale = stale.collect::<BTreeSet<MemberIndex>>().len();
+        if stale > usize::from(self.members.saturating_sub(1) / 3) {
+            ClientError::Stale { faults }
+        } else {
+            ClientError::Unproven { faults }
+        }
     }
 
     fn walked(&mut self, from: MemberIndex, number: usize, found: u16) -> Vec<Ask> {
@@ -206,13 +237,24 @@ impl Lister {
         vec![Ask { id, to, what: what(keys) }]
     }
 
-    fn proven(&mut self, from: MemberIndex, proof: Box<StateProof>) -> Vec<Ask> {
+    fn proven(&mut self, from: MemberIndex, proof: Box<StateProof>, now: TimeMs) -> Vec<Ask> {
         let Ok(state) = state::verify(&self.policy, &proof) else {
             return self.retry(from, Code::ProofInvalid);
         };
+        let at = state.at();
+        // Also far ahead: then the clock is slow, and makes old proofs look new.
+        if now.since_ms(at.time).max(at.time.since_ms(now)) > LIST_STALE_MS {
+            return self.retry(from, Code::ProofStale);
+        }
+        if at.height < self.seen {
+            return self.retry(from, Code::NotReady);
+        }
+        self.seen = at.height;
         match self.list(&state) {
             Some(grants) => {
-                self.state = State::Done(Ok(AccessList { at: state.at(), grants, proof }));
+                let mut faults = std::mem::take(&mut self.faults);
+                faults.retain(|fault| fault.code != Code::NotReady);
+                self.state = State::Done(Ok(AccessList { at, grants, proof, faults }));
                 Vec::new()
             }
             None => self.retry(from, Code::NotReady),

@@ -47,6 +47,13 @@ pub struct Page {
     pub remaining: u32,
 }
 
+/// A share that matches, or only where it is.
+struct Found {
+    place: (TimeMs, TimeMs, EpochId),
+    object: String,
+    share: Option<EpochShare>,
+}
+
 /// The shares of one custodian.
 #[derive(Debug)]
 pub struct Shares {
@@ -99,7 +106,8 @@ impl Shares {
     }
 
     /// The shares held for a grant chain whose headers `matches` accepts, without the first `skip`
-    /// and at most `page_max`. Two passes, so that never more than a page is in memory.
+    /// and at most `page_max`. Two passes, so that never more than a page is in memory; one when the
+    /// chain has no more than that.
     ///
     /// # Errors
     /// [`StoreError::Corrupt`] when an object does not open; a failure of the disk.
@@ -110,20 +118,27 @@ impl Shares {
         skip: u32,
         page_max: usize,
     ) -> Result<Page, StoreError> {
-        let mut found: Vec<(TimeMs, TimeMs, EpochId, String)> = Vec::new();
-        for object in self.disk.list(&self.folder(grants)).await? {
-            let Some(EpochShare { header, .. }) = self.read(&object).await? else { continue };
-            if matches(&header) {
-                found.push((header.span.from(), header.span.until(), header.epoch, object));
+        let mut found: Vec<Found> = Vec::new();
+        let objects = self.disk.list(&self.folder(grants)).await?;
+        let short = objects.len() <= page_max;
+        for object in objects {
+            let Some(share) = self.read(&object).await? else { continue };
+            let header = &share.header;
+            if matches(header) {
+                let place = (header.span.from(), header.span.until(), header.epoch);
+                found.push(Found { place, object, share: short.then_some(share) });
             }
         }
-        found.sort_unstable();
+        found.sort_unstable_by(|a, b| (a.place, &a.object).cmp(&(b.place, &b.object)));
         let skip = usize::try_from(skip).unwrap_or(usize::MAX);
         let remaining = found.len().saturating_sub(skip).saturating_sub(page_max);
         let remaining = u32::try_from(remaining).unwrap_or(u32::MAX);
         let mut shares = Vec::new();
-        for (_, _, _, object) in found.into_iter().skip(skip).take(page_max) {
-            shares.extend(self.read(&object).await?);
+        for Found { object, share, .. } in found.into_iter().skip(skip).take(page_max) {
+            match share {
+                Some(share) => shares.push(share),
+                None => shares.extend(self.read(&object).await?),
+            }
         }
         Ok(Page { shares, remaining })
     }

@@ -138,6 +138,7 @@ codes! {
     ProofInvalid = 5010, Peer, "a member's proof does not verify", "ask another member, and report that one";
     Internal = 5011, Ours, "an unexpected failure inside this process", "see the log for the chain of causes";
     ConsentRefused = 5012, Caller, "the consent says what cannot be kept", "change the named element, spec/consent.md lists what is taken";
+    ProofStale = 5013, Peer, "a member's proof is too old to say what is so now", "ask another member, and set this machine's clock";
     PolicyRefused = 5014, Caller, "the text is no policy that can be published", "correct what is named, docs/adr/0012-policy.md lists what a policy may say";
 }
 

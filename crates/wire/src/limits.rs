@@ -74,6 +74,9 @@ pub const REVIEWS_MAX: usize = 1_024;
 pub const REQUEST_SKEW_MS_MAX: u64 = 30_000;
 /// Milliseconds behind its own clock at which a member's ledger view counts as stale.
 pub const VIEW_STALE_MS: u64 = 10_000;
+/// Milliseconds by which the block of a proven list may differ from the clock of the client that shows it.
+/// More than [`VIEW_STALE_MS`], since people's clocks are worse than members'.
+pub const LIST_STALE_MS: u64 = 30_000;
 /// Milliseconds after which a live epoch key is replaced.
 pub const EPOCH_MS_MAX: u64 = 3_600_000;
 /// Blocks in one answer to a follower.
@@ -90,3 +93,4 @@ const _: () = assert!(POLICY_BYTES_MAX + 1_024 < TX_BYTES_MAX);
 const _: () = assert!(BLOCK_BYTES_MAX < RPC_BYTES_MAX);
 const _: () = assert!(FRAGMENT_BYTES_MAX < RPC_BYTES_MAX);
 const _: () = assert!(FRAME_BYTES_MAX < SEGMENT_BYTES_MAX);
+const _: () = assert!(VIEW_STALE_MS < LIST_STALE_MS);

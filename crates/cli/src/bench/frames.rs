@@ -67,16 +67,27 @@ pub(super) async fn patient(
     Ok((device, path))
 }
 
-/// Times reads of a minute of ECG, and the check of a receipt.
-async fn reads(session: &Session, stage: &Stage, reader: &PersonFile) -> Result<Vec<Figure>, Failure> {
-    let (mut device, path) = patient(session, stage, reader, "read").await?;
+/// A patient with a minute of ECG that the reader can read; gives the grant's file.
+pub(super) async fn minute(
+    session: &Session,
+    stage: &Stage,
+    reader: &PersonFile,
+    name: &str,
+) -> Result<PathBuf, Failure> {
+    let (mut device, path) = patient(session, stage, reader, name).await?;
     let samples: Vec<i16> = recording(None)?.into_iter().take(READ_SAMPLES).collect();
     let waves = ecg::waveforms(&samples, 360, 360, now())?;
     let expected = waves.len();
     publish(&mut device, &path, waves, |_| ()).await?;
-    let grant = stage.people("read.grant");
+    let grant = stage.people(&format!("{name}.grant"));
+    readable(&reader.session(&stage.place)?, reader, &grant, expected).await?;
+    Ok(grant)
+}
+
+/// Times reads of a minute of ECG, and the check of a receipt.
+async fn reads(session: &Session, stage: &Stage, reader: &PersonFile) -> Result<Vec<Figure>, Failure> {
+    let grant = minute(session, stage, reader, "read").await?;
     let session_of = reader.session(&stage.place)?;
-    readable(&session_of, reader, &grant, expected).await?;
     let mut times = Vec::with_capacity(READS);
     let mut evidence = None;
     for _ in 0..READS {

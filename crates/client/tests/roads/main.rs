@@ -5,6 +5,7 @@
 //! answer and looks at what comes of it.
 #![expect(clippy::expect_used, clippy::indexing_slicing, reason = "a test that cannot go on stops")]
 
+mod bent_lists;
 mod custodians;
 mod listing;
 mod order;

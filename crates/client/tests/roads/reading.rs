@@ -1,6 +1,6 @@
 //! What a read gives back when every member is honest, and what it is refused.
 
-use crate::world::{Reply, WRITER, World, heart_rate, read, span, waveform};
+use crate::world::{Reply, WRITER, World, heart_rate, list, read, span, waveform};
 use salus_client::ask::Silence;
 use salus_client::receipt::{anchor_key, receipt};
 use salus_client::{ClientError, ReadResult};
@@ -103,6 +103,9 @@ fn a_long_history_comes_in_pages_of_keys_and_windows_of_segments() {
     }
     let plan = world.plan(&written.file);
     assert_whole(&read(&mut world, plan, honest).expect("all are honest"), &leaves);
+    // However many pages each custodian gave, it is one access.
+    let listed = list(&mut world, |_, told| told).expect("all are honest");
+    assert_eq!(listed.grants.iter().map(|grant| grant.accesses.len()).collect::<Vec<_>>(), [1]);
 }
 
 #[test]

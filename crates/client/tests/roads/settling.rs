@@ -107,7 +107,7 @@ impl Ground for Members {
     }
 
     fn now(&self) -> TimeMs {
-        TimeMs::default()
+        self.world.lock().expect("one thread").now()
     }
 
     fn rng(&self) -> Result<StdRng, ClientError> {

@@ -11,7 +11,7 @@ mod writer;
 pub(crate) use ledger::Ledger;
 pub(crate) use members::{Custodian, Store};
 pub(crate) use people::{READER, WRITER, span, terms};
-pub(crate) use runner::{Reply, list, read, read_in_order};
+pub(crate) use runner::{Reply, list, list_after, read, read_in_order};
 pub(crate) use writer::{heart_rate, spoil_descriptor, waveform};
 
 use salus_client::Wallet;

@@ -6,7 +6,7 @@ use rand::rngs::StdRng;
 use salus_client::ask::{Answer, Silence, Told};
 use salus_client::listing::{AccessList, Lister};
 use salus_client::{ClientError, ReadPlan, ReadResult, Reader};
-use salus_wire::MemberIndex;
+use salus_wire::{Height, MemberIndex, TimeMs};
 
 /// What a member answered.
 pub(crate) type Reply = Result<Answer, Silence>;
@@ -49,18 +49,29 @@ pub(crate) fn read_in_order(
 /// Lists; `bend` may change the world before each answer and the answer itself.
 pub(crate) fn list(
     world: &mut World,
+    bend: impl FnMut(&mut World, Told) -> Told,
+) -> Result<AccessList, ClientError> {
+    list_after(world, Height::new(0), World::now, bend)
+}
+
+/// Lists as of no block before `seen`, with this clock.
+pub(crate) fn list_after(
+    world: &mut World,
+    seen: Height,
+    now: impl Fn(&World) -> TimeMs,
     mut bend: impl FnMut(&mut World, Told) -> Told,
 ) -> Result<AccessList, ClientError> {
     let members = world.ledger.faults.members();
     let (policy, seed) = (world.ledger.policy.clone(), world.wallet.chain());
-    let (mut lister, mut asks) = Lister::start(policy, members, MemberIndex::new(0), seed);
+    let (mut lister, mut asks) = Lister::start(policy, members, MemberIndex::new(0), seed, seen);
     for _ in 0..QUESTIONS_MAX {
         let Some(ask) = asks.pop() else { break };
         let told = world.answer(ask);
         let told = bend(world, told);
         let again = copy(&told);
-        asks = lister.step(told);
-        assert!(lister.step(again).is_empty(), "an answer counts once");
+        let now = now(world);
+        asks = lister.step(told, now);
+        assert!(lister.step(again, now).is_empty(), "an answer counts once");
     }
     lister.finish().expect("it came to its end")
 }
