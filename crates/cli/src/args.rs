@@ -1,6 +1,7 @@
 //! The command line: what may be asked, in words that a hospital engineer knows. Nothing acts here.
 
 mod emergency;
+mod erase;
 mod terms;
 
 use clap::{Args, Parser, Subcommand};
@@ -10,6 +11,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 pub(crate) use emergency::EmergencyCommand;
+pub(crate) use erase::EraseCommand;
 pub(crate) use terms::{ClassArg, PurposeArg, RoleArg, RoleAt, SensitivityArg, TermsArgs};
 
 /// Keep medical readings so that no single organisation can lose, read or rewrite them.
@@ -49,6 +51,9 @@ pub(crate) enum Command {
     /// Permit somebody to read, withdraw it, list what was permitted.
     #[command(subcommand)]
     Grant(GrantCommand),
+    /// Have everything of a patient destroyed, for good, with signed receipts.
+    #[command(subcommand)]
+    Erase(EraseCommand),
     /// Read under a grant: record the access, gather key shares and fragments, verify.
     Read(ReadArgs),
     /// Prepare for an emergency, read in one, and review what was read.

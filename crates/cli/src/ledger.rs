@@ -6,7 +6,7 @@ use crate::output::{Failure, Report};
 use crate::session::Session;
 use salus_wire::ids::Height;
 use salus_wire::rpc::FinalBlock;
-use salus_wire::{Outcome, Tx, TxBody};
+use salus_wire::{Holder, Outcome, Tx, TxBody};
 use serde_json::{Value, json};
 
 /// Blocks in one answer of this command.
@@ -67,6 +67,7 @@ const fn kind(body: &TxBody) -> &'static str {
         TxBody::RevokeGrant { .. } => "revoke grant",
         TxBody::RecordAccess { .. } => "record access",
         TxBody::CloseReview { .. } => "close review",
+        TxBody::RecordDestruction { .. } => "record destruction",
     }
 }
 
@@ -100,6 +101,13 @@ fn fields(tx: &Tx) -> Value {
         TxBody::CloseReview { review, body } => {
             json!({ "review": review.to_string(), "body": hex::encode(&**body) })
         }
+        TxBody::RecordDestruction { order, holder, label } => json!({
+            "order": hex::encode(order.0.as_bytes()), "label": label.to_string(),
+            "holder": match holder {
+                Holder::Member(member) => format!("member {member}"),
+                Holder::Writer(party) => format!("writer {party}"),
+            },
+        }),
     };
     json!({
         "body": body,

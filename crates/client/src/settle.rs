@@ -34,6 +34,7 @@ pub(crate) fn target(body: &TxBody) -> StateKey {
         TxBody::CommitGrant { tag, .. } | TxBody::RevokeGrant { tag } => StateKey::Grant(*tag),
         TxBody::RecordAccess { tag, .. } => StateKey::Access(*tag),
         TxBody::CloseReview { review, .. } => StateKey::Review(*review),
+        TxBody::RecordDestruction { order, holder, .. } => StateKey::Destruction(*order, *holder),
     }
 }
 
@@ -63,6 +64,9 @@ pub(crate) fn judge(tx: &Tx, entry: Proven<'_>) -> Finding {
         }
         (TxBody::CloseReview { body, .. }, StateValue::Review(found)) => {
             written(found.body == *body, found.since)
+        }
+        (TxBody::RecordDestruction { label, .. }, StateValue::Destruction(found)) => {
+            written(found.label == *label, found.since)
         }
         (TxBody::RevokeIdentity { .. }, StateValue::Identity(found)) => ended(found.standing),
         (TxBody::RevokeDevice { .. }, StateValue::Device(found)) => ended(found.standing),

@@ -157,6 +157,12 @@ pub enum Denied {
     /// Ours: the permit was not used at once.
     #[error("the permit was not used in time")]
     PermitSpent,
+    /// No entry stands under the tag of an order.
+    #[error("no such erasure order is final on the ledger")]
+    NoOrder,
+    /// What stands there does not open with the key that was shown, or is no order.
+    #[error("what stands there is no erasure order")]
+    NotAnOrder,
 }
 
 impl Denied {
@@ -180,6 +186,7 @@ impl Denied {
             | Self::GrantCommitment
             | Self::GrantOneTime
             | Self::OtherReader => Code::BodyMismatch,
+            Self::NoOrder | Self::NotAnOrder => Code::NoOrder,
             Self::NoGrant => Code::NoGrant,
             Self::RequesterUnknown
             | Self::RequesterGateway

@@ -52,6 +52,8 @@ mod decide;
 mod glass;
 mod refusals;
 
+mod order;
+
 pub use decide::{PERMIT_MS_MAX, Permit, Redeemed, decide};
 pub use denied::Denied;
 pub use desk::{Admitted, Desk};
@@ -61,6 +63,7 @@ pub use glass::{
 };
 pub use judge::{Ask, Grounds, Named, judge};
 pub use opened::Opened;
+pub use order::{AdmittedOrder, OrderDesk, Ordered, open_order};
 pub use refusals::Refusals;
 pub use replay::REPLAY_MAX;
 pub use view::FinalView;

@@ -6,4 +6,5 @@ mod clauses;
 mod emergency;
 mod model;
 mod mutations;
+mod orders;
 mod world;

@@ -223,6 +223,7 @@ async fn live(
             deposits: Deposits::new(Arc::clone(&office), kem, Arc::clone(&shares)),
             custodian: Custodian::new(Arc::clone(&office), Arc::clone(&shares), book, Arc::clone(&emergency)),
             emergency,
+            eraser: None,
             gates: Gates::default(),
             office,
             engine: engine.clone(),

@@ -8,6 +8,7 @@
 use crate::block::Header;
 use crate::bounded::{Blob, List};
 use crate::codec::encode;
+use crate::erasure::Holder;
 use crate::ids::{AccessTag, BatchNumber, GrantTag, Height, MemberIndex, PartyId, TimeMs, TimeSpan};
 use crate::limits::{CERTIFICATE_BYTES_MAX, HEADER_CHAIN_MAX, STATE_KEYS_MAX, STATE_PATH_MAX};
 use crate::namespaces;
@@ -38,6 +39,8 @@ pub enum StateKey {
     Access(AccessTag),
     /// The closed review of an emergency use.
     Review(Digest),
+    /// What a holder says of its obedience to an erasure order.
+    Destruction(GrantTag, Holder),
 }
 
 /// What stands there.
@@ -59,6 +62,8 @@ pub enum StateValue {
     Access(AccessRecord),
     /// For [`StateKey::Review`].
     Review(ReviewRecord),
+    /// For [`StateKey::Destruction`].
+    Destruction(DestructionRecord),
 }
 
 /// A block's place in height and time.
@@ -168,6 +173,11 @@ pub struct AccessRecord {
 pub struct ReviewRecord {
     /// The sealed review.
     pub body: SealedIntent,
+/// A holder has destroyed all that it held under an erasure order, or has lied.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct DestructionRecord {
+    /// See [`crate::tx::TxBody::RecordDestruction`].
+    pub label: Digest,
     /// When it became final.
     pub since: Tip,
 }

@@ -7,6 +7,7 @@
 
 use crate::bounded::{Blob, List};
 use crate::codec::encode;
+use crate::erasure::Holder;
 use crate::ids::{AccessTag, BatchNumber, ChainId, GrantTag, MemberIndex, PartyId, TimeSpan};
 use crate::limits::{GRANT_BODY_BYTES, INTENT_BODY_BYTES, MEMBERS_MAX, TX_BYTES_MAX};
 use crate::manifest::held_message;
@@ -155,6 +156,16 @@ pub enum TxBody {
         review: Digest,
         /// The [`crate::emergency::Review`], sealed to whoever can compute the id.
         body: SealedIntent,
+    /// A holder has destroyed all that it held under an erasure order. Signed by the member's service key,
+    /// or by the gateway's registered key.
+    RecordDestruction {
+        /// The order, an entry of the patient's grant chain.
+        order: GrantTag,
+        /// Who has destroyed.
+        holder: Holder,
+        /// What the holder alone can recognise again, on a disk that was set back to an earlier day: a keyed
+        /// hash of the chain. Nobody else learns from it which of its folders it was.
+        label: Digest,
     },
 }
 
@@ -172,7 +183,8 @@ impl TxBody {
             | Self::Anchor { .. }
             | Self::CommitGrant { .. }
             | Self::RecordAccess { .. }
-            | Self::CloseReview { .. } => Urgency::Ordinary,
+            | Self::CloseReview { .. }
+            | Self::RecordDestruction { .. } => Urgency::Ordinary,
         }
     }
 }

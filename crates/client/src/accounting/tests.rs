@@ -42,6 +42,7 @@ fn access(at: TimeMs, intent: Option<Intent>) -> ListedAccess {
 fn list(grants: Vec<Vec<ListedAccess>>) -> AccessList {
     let at = Tip { height: Height::new(9), time: TimeMs::new(9) };
     let grants = (1..).zip(grants).map(|(index, accesses)| ListedGrant {
+        erasure: false,
         index,
         grant: None,
         since: at,
