@@ -173,6 +173,10 @@ pub struct AccessRecord {
 pub struct ReviewRecord {
     /// The sealed review.
     pub body: SealedIntent,
+    /// When it became final.
+    pub since: Tip,
+}
+
 /// A holder has destroyed all that it held under an erasure order, or has lied.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct DestructionRecord {

@@ -156,6 +156,7 @@ pub enum TxBody {
         review: Digest,
         /// The [`crate::emergency::Review`], sealed to whoever can compute the id.
         body: SealedIntent,
+    },
     /// A holder has destroyed all that it held under an erasure order. Signed by the member's service key,
     /// or by the gateway's registered key.
     RecordDestruction {
