@@ -6,6 +6,7 @@ use crate::sample::{Sampler, sample};
 use crate::targets::Seed;
 use borsh::{BorshDeserialize, BorshSerialize};
 use salus_wire::emergency::{EmergencyKit, LookShares, NextLooks, Review};
+use salus_wire::erasure::{EraseAnswer, EraseRequest, Erasure};
 use salus_wire::limits::{
     BLOCK_BYTES_MAX, DESCRIPTOR_BYTES, EMERGENCY_KIT_PLAIN_BYTES, GRANT_PLAIN_BYTES, INTENT_PLAIN_BYTES,
     LEAF_BYTES_MAX, RPC_BYTES_MAX, TX_BYTES_MAX,
@@ -63,6 +64,9 @@ pub const SHAPES: &[Shape] = &[
     shape::<NextLooks, RPC_BYTES_MAX>("next_looks"),
     shape::<EmergencyKit, EMERGENCY_KIT_PLAIN_BYTES>("emergency_kit"),
     shape::<Review, INTENT_PLAIN_BYTES>("review"),
+    shape::<Erasure, GRANT_PLAIN_BYTES>("erasure"),
+    shape::<EraseRequest, RPC_BYTES_MAX>("erase_request"),
+    shape::<EraseAnswer, RPC_BYTES_MAX>("erase_answer"),
 ];
 
 /// The first byte selects the type; the rest is decoded as one.

@@ -32,7 +32,8 @@ pub(crate) fn number(value: &Value, name: &str) -> u64 {
 /// Kinds and how often each was, as `kind 3, other 1`.
 pub(crate) fn counts(value: &Value, name: &str) -> String {
     let kinds = value.get(name).and_then(Value::as_object);
-    let each: Vec<String> =
+    let mut each: Vec<String> =
         kinds.into_iter().flatten().map(|(kind, count)| format!("{kind} {count}")).collect();
+    each.sort_unstable();
     each.join(", ")
 }

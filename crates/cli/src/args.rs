@@ -1,6 +1,7 @@
 //! The command line: what may be asked, in words that a hospital engineer knows. Nothing acts here.
 
 mod emergency;
+mod erase;
 mod policy;
 mod terms;
 
@@ -11,6 +12,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 pub(crate) use emergency::EmergencyCommand;
+pub(crate) use erase::EraseCommand;
 pub(crate) use policy::{ExplainArgs, NamedArg, PolicyCommand};
 pub(crate) use terms::{ClassArg, PurposeArg, RoleArg, RoleAt, SensitivityArg, TermsArgs};
 
@@ -54,6 +56,9 @@ pub(crate) enum Command {
     /// Say what an institution allows its own people, beside what patients grant.
     #[command(subcommand)]
     Policy(PolicyCommand),
+    /// Have everything of a patient destroyed, for good, with signed receipts.
+    #[command(subcommand)]
+    Erase(EraseCommand),
     /// Read under a grant: record the access, gather key shares and fragments, verify.
     Read(ReadArgs),
     /// Prepare for an emergency, read in one, and review what was read.

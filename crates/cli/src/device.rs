@@ -159,6 +159,12 @@ async fn enlist_as(
     let mut rng = rng()?;
     let config = gateway_config(&session.layout, gateway)?;
     let wallet = wallet(wallet_file)?;
+    if wallet.order.is_some() {
+        return Err(Failure::new(
+            Code::ChainErased,
+            "no device is assigned to a patient who has ordered erasure",
+        ));
+    }
     let key = SigningKey::generate(&mut rng);
     let mut device = [0; 16];
     rng.fill_bytes(&mut device);

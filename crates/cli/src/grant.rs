@@ -141,6 +141,9 @@ pub(crate) fn grant_line(listed: &ListedGrant) -> String {
     };
     let (index, height) = (listed.index, listed.since.height);
     match &listed.grant {
+        None if listed.erasure => {
+            format!("entry {index} since height {height}: the order that everything be destroyed")
+        }
         Some(grant) => {
             format!("grant {index} to {} since height {height}: {standing}", grantee(&grant.grantee))
         }
@@ -151,6 +154,7 @@ pub(crate) fn grant_line(listed: &ListedGrant) -> String {
 fn grant_value(listed: &ListedGrant) -> Value {
     json!({
         "index": listed.index,
+        "erasure": listed.erasure,
         "grantee": listed.grant.as_ref().map(|grant| grantee(&grant.grantee)),
         "terms": listed.grant.as_ref().map(terms_value),
         "since_height": listed.since.height.get(),

@@ -6,7 +6,7 @@ use crate::output::{Failure, Report};
 use crate::session::Session;
 use salus_wire::ids::Height;
 use salus_wire::rpc::FinalBlock;
-use salus_wire::{Outcome, Tx, TxBody};
+use salus_wire::{Holder, Outcome, Tx, TxBody};
 use serde_json::{Value, json};
 
 /// Blocks in one answer of this command.
@@ -68,6 +68,7 @@ const fn kind(body: &TxBody) -> &'static str {
         TxBody::RecordAccess { .. } => "record access",
         TxBody::CloseReview { .. } => "close review",
         TxBody::PublishPolicy { .. } => "publish policy",
+        TxBody::RecordDestruction { .. } => "record destruction",
     }
 }
 
@@ -103,6 +104,13 @@ fn fields(tx: &Tx) -> Value {
         }
         TxBody::PublishPolicy { member, version, text } => json!({
             "member": member.get(), "version": version, "text": hex::encode(&**text),
+        }),
+        TxBody::RecordDestruction { order, holder, label } => json!({
+            "order": hex::encode(order.0.as_bytes()), "label": label.to_string(),
+            "holder": match holder {
+                Holder::Member(member) => format!("member {member}"),
+                Holder::Writer(party) => format!("writer {party}"),
+            },
         }),
     };
     json!({

@@ -11,6 +11,7 @@ mod demo;
 mod device;
 mod ecg;
 mod emergency;
+mod erase;
 mod files;
 mod grant;
 mod init;
@@ -70,6 +71,7 @@ async fn run(cli: &Cli) -> Result<Report, Failure> {
         Command::Device(command) => device::run(command).await,
         Command::Grant(command) => grant::run(command).await,
         Command::Policy(command) => policy::run(command).await,
+        Command::Erase(command) => erase::run(command).await,
         Command::Read(args) => read::run(args).await,
         Command::Emergency(command) => emergency::run(command).await,
         Command::Access(command) => access::run(command).await,

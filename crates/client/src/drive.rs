@@ -2,6 +2,8 @@
 //! the process's own or a simulator's ([`Ground`]). No decision is made here that a machine could
 //! make.
 
+mod erase;
+
 use crate::ask::{Answer, Ask, AskId, Silence, Told, What};
 use crate::error::{ClientError, Fault};
 use crate::grant::GrantFile;

@@ -63,6 +63,9 @@ pub enum ClientError {
     /// An earlier grant of the wallet is not known to be final.
     #[error("an earlier grant of this wallet is not known to be final")]
     GrantPending,
+    /// The patient has ordered that everything under this wallet be destroyed.
+    #[error("this wallet has ordered that everything under it be destroyed")]
+    Erased,
     /// A chain of tags has no tag left.
     #[error("the chain has no tag left")]
     ChainUsedUp,
@@ -85,6 +88,7 @@ impl ClientError {
             Self::Unproven { .. } => Code::ProofInvalid,
             Self::Stale { .. } => Code::ProofStale,
             Self::Unreachable => Code::Unreachable,
+            Self::Erased => Code::ChainErased,
             Self::ChainUsedUp | Self::BeyondGrant | Self::GrantPending => Code::Usage,
         }
     }

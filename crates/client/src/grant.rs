@@ -3,6 +3,7 @@
 //!
 //! A chain seed never leaves the wallet. What a grantee is given opens one grant and one lane.
 
+use crate::erasure::Order;
 use crate::error::ClientError;
 use borsh::{BorshDeserialize, BorshSerialize};
 use rand_core::CryptoRng;
@@ -44,6 +45,8 @@ pub struct Wallet {
     pub emergency: Vec<GrantFile>,
     /// The secrets of the cards that find them.
     pub cards: Vec<ShareBytes>,
+    /// The order that everything under this chain be destroyed, once it is made. No grant is made after it.
+    pub order: Option<Order>,
 }
 
 /// A grant that was made and is not yet known to be final.
@@ -110,6 +113,7 @@ impl Wallet {
             consents: Vec::new(),
             emergency: Vec::new(),
             cards: Vec::new(),
+            order: None,
         }
     }
 
@@ -123,7 +127,8 @@ impl Wallet {
     /// transaction settled, then [`Wallet::settled`] called and the wallet stored again.
     ///
     /// # Errors
-    /// [`ClientError::GrantPending`] while an earlier one is; [`ClientError::ChainUsedUp`].
+    /// [`ClientError::GrantPending`] while an earlier one is; [`ClientError::ChainUsedUp`];
+    /// [`ClientError::Erased`] once erasure is ordered.
     pub fn grant(
         &mut self,
         chain: ChainId,
@@ -133,8 +138,10 @@ impl Wallet {
         if self.pending.is_some() {
             return Err(ClientError::GrantPending);
         }
-        let index = u16::try_from(self.one_time.len()).ok().and_then(|made| made.checked_add(1));
-        let index = index.filter(|index| *index <= GRANTS_MAX).ok_or(ClientError::ChainUsedUp)?;
+        if self.order.is_some() {
+            return Err(ClientError::Erased);
+        }
+        let index = self.next_index()?;
         let seed = self.chain();
         let lane = lane_seed(&seed, index);
         let one_time = SigningKey::generate(rng);
@@ -171,6 +178,12 @@ impl Wallet {
         let key = self.one_time_key(index)?;
         let tag = GrantTag(self.chain().link(index).tag());
         Some(Tx::sign(chain, TxBody::RevokeGrant { tag }, &key))
+    }
+
+    /// The place of the next entry of the chain.
+    pub(crate) fn next_index(&self) -> Result<u16, ClientError> {
+        let index = u16::try_from(self.one_time.len()).ok().and_then(|made| made.checked_add(1));
+        index.filter(|index| *index <= GRANTS_MAX).ok_or(ClientError::ChainUsedUp)
     }
 
     fn body(

@@ -12,6 +12,7 @@
 use crate::ask::{Answer, Ask, AskId, Silence, Told, What};
 use crate::error::{ClientError, Fault};
 use crate::grant::{lane_seed, open_grant};
+use salus_consent::open_order;
 use salus_crypto::chain::{CHAIN_LEN_MAX, ChainSeed, ChainTag, open_body};
 use salus_planted::{Bug, is};
 use salus_proof::{Proven, ProvenState, TrustPolicy, state};
@@ -48,6 +49,8 @@ pub struct ListedGrant {
     /// What was granted; `None` when the body does not open or match, which only the patient's own
     /// wallet can have caused.
     pub grant: Option<Grant>,
+    /// Whether it is no grant but the patient's order that everything be destroyed.
+    pub erasure: bool,
     /// When it became final.
     pub since: Tip,
     /// Whether it still stands.
@@ -326,7 +329,9 @@ fn listed_grant(index: u16, chain: &Walk, lane: &Walk, state: &ProvenState) -> O
     let accesses: Option<Vec<ListedAccess>> =
         (1..=lane.present).map(|place| listed_access(place, lane, state)).collect();
     let grant = opened_grant(chain, index, record);
-    Some(ListedGrant { index, grant, since: record.since, standing: record.standing, accesses: accesses? })
+    let erasure = open_order(&chain.seed.body_key(index), record).is_some();
+    let (since, standing) = (record.since, record.standing);
+    Some(ListedGrant { index, grant, erasure, since, standing, accesses: accesses? })
 }
 
 fn opened_grant(chain: &Walk, index: u16, record: &GrantRecord) -> Option<Grant> {

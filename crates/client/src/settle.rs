@@ -36,6 +36,7 @@ pub(crate) fn target(body: &TxBody) -> StateKey {
         TxBody::RecordAccess { tag, .. } => StateKey::Access(*tag),
         TxBody::CloseReview { review, .. } => StateKey::Review(*review),
         TxBody::PublishPolicy { member, .. } => StateKey::Policy(*member),
+        TxBody::RecordDestruction { order, holder, .. } => StateKey::Destruction(*order, *holder),
     }
 }
 
@@ -71,6 +72,9 @@ pub(crate) fn judge(tx: &Tx, entry: Proven<'_>) -> Finding {
         }
         (TxBody::PublishPolicy { version, text, .. }, StateValue::Policy(found)) => {
             written((found.version, &found.text) == (*version, text), found.since)
+        }
+        (TxBody::RecordDestruction { label, .. }, StateValue::Destruction(found)) => {
+            written(found.label == *label, found.since)
         }
         (TxBody::RevokeIdentity { .. }, StateValue::Identity(found)) => ended(found.standing),
         (TxBody::RevokeDevice { .. }, StateValue::Device(found)) => ended(found.standing),

@@ -167,6 +167,12 @@ pub enum Denied {
     /// The requester's member published what is no policy. It is to blame.
     #[error("what the requester's member published is no policy")]
     PolicyInvalid,
+    /// No entry stands under the tag of an order.
+    #[error("no such erasure order is final on the ledger")]
+    NoOrder,
+    /// What stands there does not open with the key that was shown, or is no order.
+    #[error("what stands there is no erasure order")]
+    NotAnOrder,
 }
 
 impl Denied {
@@ -190,6 +196,7 @@ impl Denied {
             | Self::GrantCommitment
             | Self::GrantOneTime
             | Self::OtherReader => Code::BodyMismatch,
+            Self::NoOrder | Self::NotAnOrder => Code::NoOrder,
             Self::NoGrant => Code::NoGrant,
             Self::RequesterUnknown
             | Self::RequesterGateway

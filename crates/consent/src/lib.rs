@@ -55,6 +55,8 @@ mod decide;
 mod glass;
 mod refusals;
 
+mod order;
+
 pub use decide::{PERMIT_MS_MAX, Permit, Redeemed, decide};
 pub use denied::Denied;
 pub use desk::{Admitted, Desk};
@@ -64,6 +66,7 @@ pub use glass::{
 };
 pub use judge::{Ask, Grounds, Named, judge};
 pub use opened::{Introduced, Opened};
+pub use order::{AdmittedOrder, OrderDesk, Ordered, open_order};
 pub use policy::{CLAUSE_BYTES_MAX, Clause, POLICY_KINDS_MAX, Policies, Policy, PolicyDenied, PolicyError};
 pub use refusals::Refusals;
 pub use replay::REPLAY_MAX;

@@ -6,5 +6,6 @@ mod clauses;
 mod emergency;
 mod model;
 mod mutations;
+mod orders;
 mod policies;
 mod world;

@@ -9,6 +9,7 @@
 
 use crate::error::{OpenError, ShareFault};
 use crate::keys;
+use crate::locators::LocatorKey;
 use crate::open::SegmentKey;
 use rand_core::CryptoRng;
 use salus_crypto::chain::ChainAnchor;
@@ -87,7 +88,13 @@ impl SealingEpoch {
     /// Where stores keep the segment at `index`.
     #[must_use]
     pub fn locator(&self, index: SegmentIndex) -> Locator {
-        keys::locator(&self.key, index)
+        self.locators().of(self.terms.writer, &self.terms.grants).at(index)
+    }
+
+    /// What finds the epoch's fragments, without opening them.
+    #[must_use]
+    pub fn locators(&self) -> LocatorKey {
+        keys::locators(&self.key)
     }
 
     /// Splits the key t-of-n under a header signed by the writer: one share for each member, in
@@ -228,7 +235,13 @@ impl OpeningEpoch {
     /// Where stores keep the segment at `index`.
     #[must_use]
     pub fn locator(&self, index: SegmentIndex) -> Locator {
-        keys::locator(&self.key, index)
+        self.locators().of(self.header.writer, &self.header.grants).at(index)
+    }
+
+    /// What finds the epoch's fragments, without opening them.
+    #[must_use]
+    pub fn locators(&self) -> LocatorKey {
+        keys::locators(&self.key)
     }
 
     /// The key of the segment that `manifest` describes and that stands at `index` of the epoch.

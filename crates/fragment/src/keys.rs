@@ -3,11 +3,12 @@
 //! Promises that every derived value has a label of its own and depends on every input listed in
 //! `spec/segment.md`. Refuses to know who holds the keys.
 
-use crate::namespaces::{CONTENT_KEY, DESCRIPTOR_KEY, LEAF_SALT, LOCATOR, SEGMENT_KEY};
+use crate::locators::LocatorKey;
+use crate::namespaces::{CONTENT_KEY, DESCRIPTOR_KEY, LEAF_SALT, LOCATOR_KEY, SEGMENT_KEY};
 use salus_crypto::aead::{AeadKey, TAG_LEN};
 use salus_crypto::{Secret, kdf};
 use salus_wire::limits::DESCRIPTOR_BYTES;
-use salus_wire::{Blob, Descriptor, Locator, Manifest, SegmentIndex, decode, encode};
+use salus_wire::{Blob, Descriptor, Locator, Manifest, decode, encode};
 
 /// Bytes of a descriptor before sealing: u16 little-endian length, the descriptor, zeros.
 const DESCRIPTOR_PLAIN: usize = DESCRIPTOR_BYTES - TAG_LEN;
@@ -16,11 +17,9 @@ const LENGTH_BYTES: usize = 2;
 /// The descriptor key seals one message, so one nonce is enough.
 const DESCRIPTOR_NONCE: [u8; 12] = [0; 12];
 
-/// Where stores keep the segment at `index` of an epoch. Public, and random to everybody who does
-/// not hold the epoch key.
-pub(crate) fn locator(epoch: &Secret<32>, index: SegmentIndex) -> Locator {
-    let index = index.get().to_le_bytes();
-    Locator::new(*kdf::derive(LOCATOR, epoch, &[], &[&index]).danger_expose())
+/// The key of an epoch's locators, which finds its fragments and opens nothing.
+pub(crate) fn locators(epoch: &Secret<32>) -> LocatorKey {
+    LocatorKey::new(kdf::derive(LOCATOR_KEY, epoch, &[], &[]))
 }
 
 /// The key of one sealing attempt of one segment.
@@ -80,14 +79,19 @@ pub(crate) fn open_descriptor(key: &AeadKey, binding: &[u8], sealed: &[u8]) -> O
 #[cfg(test)]
 mod tests {
     use super::*;
+    use salus_crypto::chain::ChainAnchor;
+    use salus_crypto::digest::Digest;
+    use salus_wire::{PartyId, SegmentIndex};
 
     #[test]
     fn derived_values_differ_by_label_and_by_every_input() {
         let epoch = Secret::from_bytes([1; 32]);
-        let at = |index| locator(&epoch, SegmentIndex::new(index));
+        let (writer, grants) = (PartyId::new([2; 16]), ChainAnchor::from_digest(Digest::ZERO));
+        let at = |index| locators(&epoch).of(writer, &grants).at(SegmentIndex::new(index));
         let all = [
             *at(0).as_bytes(),
             *at(1).as_bytes(),
+            *locators(&epoch).to_secret().danger_expose(),
             *segment(&epoch, &[0; 32], &at(0)).danger_expose(),
             *segment(&epoch, &[0; 32], &at(1)).danger_expose(),
             *segment(&epoch, &[1; 32], &at(0)).danger_expose(),

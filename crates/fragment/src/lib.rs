@@ -7,13 +7,15 @@
 //! means, where fragments are kept, what time it is and where randomness comes from.
 //!
 //! The rooms, in reading order: [`layout`] says how long things are; [`epoch`] holds the key of one
-//! writer, patient, class and hour, and its shares; [`look`] what opens a grant in an emergency; [`seal`](mod@seal) cuts; [`check`](mod@check)
+//! writer, patient, class and hour, and its shares; [`locators`] name its segments; [`look`] what opens a grant in an
+//! emergency; [`seal`](mod@seal) cuts; [`check`](mod@check)
 //! checks; [`open`](mod@open) puts together. `spec/segment.md` is the same for a stranger.
 #![forbid(unsafe_code)]
 
 pub mod check;
 pub mod epoch;
 pub mod layout;
+pub mod locators;
 pub mod look;
 pub mod open;
 pub mod seal;
@@ -26,6 +28,7 @@ mod namespaces;
 pub use check::{CheckedFragment, Fragment, Quorum, check};
 pub use epoch::{CheckedShare, EpochTerms, OpeningEpoch, SealingEpoch, verify_share};
 pub use error::{BadFragment, Contradiction, NotEnough, OpenError, SealError, ShareFault};
+pub use locators::{LocatorKey, Locators};
 pub use look::{CheckedLook, LookPlace, open_kit, prepare, verify_look};
 pub use open::{LeafProof, OpenedSegment, SegmentKey, open};
 pub use seal::{Draft, SealedSegment, seal};

@@ -4,7 +4,11 @@
 
 use salus_crypto::Namespace;
 
-/// Derived: where stores keep a segment, from the epoch key.
+/// Derived: the key of an epoch's locators, from the epoch key.
+pub(crate) const LOCATOR_KEY: Namespace = Namespace::new("salus/locator-key/v1");
+/// PRF input: writer and grant chain, under the locator key, to make the key that names segments.
+pub(crate) const LOCATORS: Namespace = Namespace::new("salus/locators/v1");
+/// PRF input: the number of a segment, under that key, to say where stores keep it.
 pub(crate) const LOCATOR: Namespace = Namespace::new("salus/locator/v1");
 /// Derived: the key of one sealing attempt, from the epoch key.
 pub(crate) const SEGMENT_KEY: Namespace = Namespace::new("salus/segment-key/v1");

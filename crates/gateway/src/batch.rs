@@ -144,6 +144,8 @@ pub struct Machine {
     number: Reserved,
     next_deposit: DepositId,
     under_way: VecDeque<Batch>,
+    /// Chains for which nothing is sealed any more; one for each order that this process has heard of.
+    erased: BTreeSet<ChainAnchor>,
 }
 
 struct Batch {
@@ -186,6 +188,7 @@ impl Machine {
             number: Reserved::None,
             next_deposit: DepositId(0),
             under_way: VecDeque::new(),
+            erased: BTreeSet::new(),
         }
     }
 
@@ -200,6 +203,12 @@ impl Machine {
     #[must_use]
     pub fn is_idle(&self) -> bool {
         self.waiting.is_empty() && self.under_way.is_empty()
+    }
+
+    /// Drops every row of a chain that is erased, those that come later too, and its keys.
+    pub fn forget(&mut self, grants: ChainAnchor) {
+        self.epochs.turn(grants);
+        self.erased.insert(grants);
     }
 
     /// Takes what happened and says what to do.
@@ -331,7 +340,7 @@ impl Machine {
         rng: &mut impl CryptoRng,
         effects: &mut Vec<Effect>,
     ) {
-        let taken = segments::take(&mut self.waiting);
+        let taken = segments::take(&mut self.waiting, &self.erased);
         if taken.spoilt > 0 {
             effects.push(Effect::Spoilt(taken.spoilt));
         }

@@ -11,6 +11,7 @@ pub mod batch;
 pub mod config;
 pub mod device_client;
 pub mod error;
+pub mod forget;
 pub mod mqtt;
 pub mod quarantine;
 pub mod registry;

@@ -5,6 +5,7 @@ use crate::batch::{Effect, Input, Machine};
 use crate::deliveries::Deliveries;
 use crate::desk::Clock;
 use crate::error::GatewayError;
+use crate::registry::Registry;
 use crate::stragglers::{PUT_WITHIN, Stragglers};
 use rand::rngs::{StdRng, SysRng};
 use rand::{Rng as _, SeedableRng};
@@ -48,6 +49,7 @@ pub(crate) struct Pipeline {
     pub(crate) deliveries: Deliveries,
     pub(crate) stragglers: Stragglers,
     pub(crate) clock: Clock,
+    pub(crate) registry: Arc<Registry>,
 }
 
 /// The parts that the tasks of a running pipeline share.
@@ -86,6 +88,7 @@ pub(crate) async fn run(
         deliveries,
         stragglers,
         clock,
+        registry,
     } = pipeline;
     let (told, mut inbox) = mpsc::channel(TOLD_MAX);
     let (feed, mut rows) = mpsc::channel(1);
@@ -109,6 +112,9 @@ pub(crate) async fn run(
             _ = ticks.tick() => Input::Tick,
             Some(ended) = reading.join_next() => return ended.map_err(|_| GatewayError::Lost)?,
         };
+        for grants in erased(&registry, &input) {
+            machine.forget(grants);
+        }
         if let Input::Settled { batch, result: Ok(()) } = &input {
             hands.stragglers.is_final(*batch, clock());
         }
@@ -124,6 +130,15 @@ pub(crate) async fn run(
             hands.carry_out(effect, &mut tasks);
         }
         while tasks.try_join_next().is_some() {}
+    }
+}
+
+/// The chains that an input is about and that are erased.
+fn erased(registry: &Registry, input: &Input) -> Vec<ChainAnchor> {
+    match input {
+        Input::Rows(rows) => registry.erased(rows.iter().map(|row| row.arrival.route.grants)),
+        Input::Turn(grants) => registry.erased(std::iter::once(*grants)),
+        _ => Vec::new(),
     }
 }
 

@@ -2,12 +2,14 @@
 //! last refused frames, bounded in number and in bytes. It promises nothing about what falls out of
 //! it.
 
+use crate::forget;
 use borsh::{BorshDeserialize, BorshSerialize};
 use rand::SeedableRng;
 use rand::rngs::{StdRng, SysRng};
 use salus_crypto::at_rest::MachineKey;
 use salus_wire::limits::FRAME_BYTES_MAX;
 use salus_wire::{Blob, Code, DeviceId, TimeMs, decode, encode};
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -101,6 +103,29 @@ pub fn list(folder: &Path, key: &MachineKey) -> std::io::Result<Vec<Quarantined>
         frames.extend(decode::<Quarantined>(&plain, FRAME_BYTES_MAX.saturating_add(64)).ok());
     }
     Ok(frames)
+}
+
+/// Removes what came over the connections of `devices`; says how much. Blocks.
+pub(crate) fn drop_of(
+    folder: &Path,
+    key: &MachineKey,
+    devices: &BTreeSet<DeviceId>,
+) -> std::io::Result<usize> {
+    if devices.is_empty() || !folder.exists() {
+        return Ok(0);
+    }
+    let mut gone = 0_usize;
+    for number in numbers(folder)? {
+        let path = folder.join(name(number));
+        let plain = key.open(CONTEXT, &fs::read(&path)?).unwrap_or_default();
+        let refused = decode::<Quarantined>(&plain, FRAME_BYTES_MAX.saturating_add(64));
+        if refused.is_ok_and(|refused| devices.contains(&refused.device)) {
+            fs::remove_file(&path)?;
+            gone = gone.saturating_add(1);
+        }
+    }
+    forget::sync(folder)?;
+    Ok(gone)
 }
 
 fn name(number: u64) -> String {

@@ -6,7 +6,10 @@
 //! the files reveal no device.
 
 use crate::error::GatewayError;
+use crate::forget::{self, Mark};
 use borsh::{BorshDeserialize, BorshSerialize};
+use rand::SeedableRng;
+use rand::rngs::{StdRng, SysRng};
 use rand_core::CryptoRng;
 use salus_crypto::at_rest::MachineKey;
 use salus_crypto::chain::ChainAnchor;
@@ -15,7 +18,7 @@ use salus_crypto::sign::PublicKey;
 use salus_store::queue::DEVICES_MAX;
 use salus_wire::tx::{Assignment, Enrolment, assignment_commitment, enrolment_commitment};
 use salus_wire::{Code, DataClass, DeviceId, GrantTag, List, PartyId, TimeMs, decode, encode};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::fs::MetadataExt;
@@ -78,14 +81,73 @@ pub fn add(
         return Err(GatewayError::TooLarge);
     }
     let path = folder.join(file_name(key, device.enrolment.device));
-    let failed = |source| GatewayError::Unreadable { path: path.clone(), source };
+    sealed_file(&path, &key.seal(CONTEXT, &plain, rng))
+}
+
+/// Writes a file in place of an earlier one, so that a crash leaves the one or the other.
+pub(crate) fn sealed_file(path: &Path, sealed: &[u8]) -> Result<(), GatewayError> {
+    let failed = |source| GatewayError::Unreadable { path: path.to_owned(), source };
+    let folder = path.parent().unwrap_or(Path::new(""));
     fs::create_dir_all(folder).map_err(failed)?;
     let draft = path.with_extension("draft");
     let mut file = File::create(&draft).map_err(failed)?;
-    file.write_all(&key.seal(CONTEXT, &plain, rng)).map_err(failed)?;
+    file.write_all(sealed).map_err(failed)?;
     file.sync_all().map_err(failed)?;
-    fs::rename(&draft, &path).map_err(failed)?;
+    fs::rename(&draft, path).map_err(failed)?;
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)
+}
+
+/// Every entry of a registry.
+pub(crate) fn all(folder: &Path, key: &MachineKey) -> Result<Vec<Enrolled>, GatewayError> {
+    let stamps = stamps(folder)?;
+    stamps.keys().filter(|path| is(path, SUFFIX)).map(|path| read(path, key)).collect()
+}
+
+/// Removes the entry of a device, which may be gone already.
+pub(crate) fn remove(folder: &Path, key: &MachineKey, device: DeviceId) -> Result<(), GatewayError> {
+    let path = folder.join(file_name(key, device));
+    let removed = forget::remove(&path).and_then(|()| forget::sync(folder));
+    removed.map_err(|source| GatewayError::Unreadable { path, source })
+}
+
+fn is(path: &Path, suffix: &str) -> bool {
+    path.extension().is_some_and(|extension| extension == suffix)
+}
+
+/// The files of a registry that mean something, and when each was written.
+fn stamps(folder: &Path) -> Result<BTreeMap<PathBuf, Stamp>, GatewayError> {
+    let failed = |source| GatewayError::Unreadable { path: folder.to_owned(), source };
+    fs::create_dir_all(folder).map_err(failed)?;
+    let mut stamps = BTreeMap::new();
+    for entry in fs::read_dir(folder).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        if !is(&path, SUFFIX) && !is(&path, forget::SUFFIX) {
+            continue;
+        }
+        match fs::metadata(&path) {
+            Ok(metadata) => {
+                let modified = (metadata.mtime(), metadata.mtime_nsec());
+                stamps.insert(path, Stamp { inode: metadata.ino(), modified });
+            }
+            // It was removed meanwhile.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(failed(error)),
+        }
+    }
+    Ok(stamps)
+}
+
+/// The marks of erased chains, by name. One that does not open still closes its chain.
+fn marks(stamps: &BTreeMap<PathBuf, Stamp>, key: &MachineKey) -> (BTreeSet<String>, BTreeMap<String, Mark>) {
+    let (mut erased, mut marks) = (BTreeSet::new(), BTreeMap::new());
+    for path in stamps.keys().filter(|path| is(path, forget::SUFFIX)) {
+        let Some(name) = path.file_stem().and_then(|name| name.to_str()).map(str::to_owned) else { continue };
+        let plain = fs::read(path).ok().and_then(|sealed| key.open(forget::CONTEXT, &sealed).ok());
+        let mark = plain.and_then(|plain| decode::<Mark>(&plain, ENTRY_BYTES_MAX).ok());
+        marks.extend(mark.map(|mark| (name.clone(), mark)));
+        erased.insert(name);
+    }
+    (erased, marks)
 }
 
 /// The entry of one device, for adding an assignment to it.
@@ -120,6 +182,11 @@ struct Known {
     stamps: BTreeMap<PathBuf, Stamp>,
     devices: HashMap<DeviceId, Arc<Enrolled>>,
     standings: HashMap<Digest, Standing>,
+    /// The names of erased chains.
+    erased: BTreeSet<String>,
+    marks: BTreeMap<String, Mark>,
+    /// Erased chains of which the pipeline has not been told.
+    news: Vec<ChainAnchor>,
 }
 
 /// The registry of a running gateway.
@@ -148,12 +215,12 @@ impl Registry {
     /// Reads what changed, and says whether anything did. Blocks. An entry that cannot be read is
     /// left out, and logged.
     pub(crate) fn refresh(&self) -> Result<bool, GatewayError> {
-        let stamps = self.stamps()?;
+        let stamps = stamps(&self.folder)?;
         if self.known.read().unwrap_or_else(PoisonError::into_inner).stamps == stamps {
             return Ok(false);
         }
         let mut devices = HashMap::new();
-        for path in stamps.keys().take(DEVICES_MAX) {
+        for path in stamps.keys().filter(|path| is(path, SUFFIX)).take(DEVICES_MAX) {
             match read(path, &self.key) {
                 Ok(device) => {
                     devices.insert(device.enrolment.device, Arc::new(device));
@@ -161,25 +228,51 @@ impl Registry {
                 Err(error) => tracing::warn!(%error, "an entry of the registry is left out"),
             }
         }
+        let (erased, marks) = marks(&stamps, &self.key);
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        let held = known.devices.values().flat_map(|device| device.assignments.iter());
+        let held: BTreeSet<ChainAnchor> = held.map(|assigned| assigned.assignment.grants).collect();
+        let gone = |grants: &ChainAnchor| erased.contains(&forget::label(&self.key, grants).to_string());
+        let news: Vec<ChainAnchor> = held.into_iter().filter(gone).collect();
+        known.news.extend(news);
         known.stamps = stamps;
         known.devices = devices;
+        known.erased = erased;
+        known.marks = marks;
         Ok(true)
     }
 
-    fn stamps(&self) -> Result<BTreeMap<PathBuf, Stamp>, GatewayError> {
-        let failed = |source| GatewayError::Unreadable { path: self.folder.clone(), source };
-        fs::create_dir_all(&self.folder).map_err(failed)?;
-        let mut stamps = BTreeMap::new();
-        for entry in fs::read_dir(&self.folder).map_err(failed)? {
-            let path = entry.map_err(failed)?.path();
-            if path.extension().is_some_and(|extension| extension == SUFFIX) {
-                let metadata = fs::metadata(&path).map_err(failed)?;
-                let modified = (metadata.mtime(), metadata.mtime_nsec());
-                stamps.insert(path, Stamp { inode: metadata.ino(), modified });
-            }
+    /// Chains that were erased since this was asked last.
+    pub(crate) fn newly_erased(&self) -> Vec<ChainAnchor> {
+        std::mem::take(&mut self.known.write().unwrap_or_else(PoisonError::into_inner).news)
+    }
+
+    /// Those of these chains that are erased.
+    pub(crate) fn erased(&self, chains: impl Iterator<Item = ChainAnchor>) -> Vec<ChainAnchor> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        if known.erased.is_empty() {
+            return Vec::new();
         }
-        Ok(stamps)
+        let chains: BTreeSet<ChainAnchor> = chains.collect();
+        let gone =
+            |grants: &ChainAnchor| known.erased.contains(&forget::label(&self.key, grants).to_string());
+        chains.into_iter().filter(gone).collect()
+    }
+
+    /// Marks of which no receipt is known to be final.
+    pub(crate) fn unsigned(&self) -> Vec<(Digest, Mark)> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let open = known.marks.iter().filter(|(_, mark)| !mark.signed);
+        open.filter_map(|(name, mark)| Some((Digest::from_hex(name).ok()?, mark.clone()))).collect()
+    }
+
+    /// The receipt for a mark is final: it needs no device any more. Blocks.
+    pub(crate) fn signed(&self, name: Digest, order: GrantTag) -> Result<(), GatewayError> {
+        let mut rng = StdRng::try_from_rng(&mut SysRng).map_err(|_| GatewayError::Entropy)?;
+        let mark = Mark { order, devices: List::empty(), signed: true };
+        forget::mark(&self.folder, &self.key, name, &mark, &mut rng)?;
+        self.known.write().unwrap_or_else(PoisonError::into_inner).marks.insert(name.to_string(), mark);
+        Ok(())
     }
 
     /// Where the readings of `device` at time `at` belong, or why they are refused.

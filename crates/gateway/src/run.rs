@@ -8,6 +8,7 @@ use crate::desk::{Desk, Tolerance};
 use crate::epochs::Members;
 use crate::error::GatewayError;
 use crate::follow::Follower;
+use crate::forget::Forgetter;
 use crate::intake::intake;
 use crate::mqtt::door;
 use crate::pipeline::{self, Pipeline};
@@ -17,13 +18,14 @@ use crate::stragglers::Stragglers;
 use salus_client::drive::now;
 use salus_client::{ClientError, Consortium as Client};
 use salus_crypto::at_rest::MachineKey;
+use salus_crypto::chain::ChainAnchor;
 use salus_crypto::sign::{PublicKey, SigningKey};
 use salus_link::tls::TrustedAuthority;
 use salus_link::{Caller, ClientTls, Consortium, Credential, ServerTls, Subject};
 use salus_proof::{Proven, TrustPolicy};
 use salus_store::key_file;
 use salus_store::queue::{self, QueueError};
-use salus_wire::ids::{MemberIndex, PartyId};
+use salus_wire::ids::{ChainId, MemberIndex, PartyId};
 use salus_wire::limits::TX_BYTES_MAX;
 use salus_wire::state::Standing;
 use salus_wire::tx::PartyKind;
@@ -84,9 +86,10 @@ pub async fn run(config: GatewayConfig, shutdown: impl Future<Output = ()>) -> R
         clock: now,
         open,
     };
-    let inner = inner(&config, loaded, queue.clone())?;
+    let inner = inner(&config, loaded, queue.clone(), &registry)?;
     let (turns, heard) = mpsc::channel(TURNS_MAX);
-    let follower = inner.follower(&config, registry.clone(), turns);
+    let forgetter = inner.forgetter(&config, &registry, queue.clone())?;
+    let follower = inner.follower(&config, registry.clone(), turns.clone());
     let registration = register(&config, inner.client.clone(), inner.policy.clone(), inner.public_key);
     tracing::info!(party = %config.party, %address, devices = registry.len(), "the gateway waits for devices");
     let mut front = JoinSet::new();
@@ -105,7 +108,8 @@ pub async fn run(config: GatewayConfig, shutdown: impl Future<Output = ()>) -> R
         () = queue.stopped() => Err(GatewayError::Queue(QueueError::Stopped)),
         () = follower.run() => Err(GatewayError::Lost),
         error = registration => Err(error),
-        error = refresh(&registry) => Err(error),
+        error = refresh(&registry, &turns) => Err(error),
+        () = forgetter.run() => Err(GatewayError::Lost),
         _ = front.join_next() => Err(GatewayError::Lost),
         () = shutdown => Ok(()),
     };
@@ -153,9 +157,15 @@ struct Inner {
     policy: TrustPolicy,
     public_key: PublicKey,
     members: u16,
+    chain: ChainId,
 }
 
-fn inner(config: &GatewayConfig, loaded: Loaded, queue: queue::Queue) -> Result<Inner, GatewayError> {
+fn inner(
+    config: &GatewayConfig,
+    loaded: Loaded,
+    queue: queue::Queue,
+    registry: &Arc<Registry>,
+) -> Result<Inner, GatewayError> {
     let Loaded { consortium, credential, machine_key, signing_key, .. } = loaded;
     let genesis = consortium.genesis();
     let tls = ClientTls::new(credential).map_err(GatewayError::Tls)?;
@@ -183,8 +193,10 @@ fn inner(config: &GatewayConfig, loaded: Loaded, queue: queue::Queue) -> Result<
         deliveries: Deliveries::open(config.deposits_folder(), machine_key, &indices)?,
         stragglers: Stragglers::new(&indices),
         clock: now,
+        registry: Arc::clone(registry),
     };
-    Ok(Inner { pipeline, client, caller, policy, public_key, members: consortium.faults().members() })
+    let (chain, members) = (consortium.chain(), consortium.faults().members());
+    Ok(Inner { pipeline, client, caller, policy, public_key, members, chain })
 }
 
 impl Inner {
@@ -192,7 +204,7 @@ impl Inner {
         &self,
         config: &GatewayConfig,
         registry: Arc<Registry>,
-        turns: mpsc::Sender<salus_crypto::chain::ChainAnchor>,
+        turns: mpsc::Sender<ChainAnchor>,
     ) -> Follower {
         Follower {
             caller: self.caller.clone(),
@@ -206,14 +218,40 @@ impl Inner {
             clock: now,
         }
     }
+
+    fn forgetter(
+        &self,
+        config: &GatewayConfig,
+        registry: &Arc<Registry>,
+        queue: queue::Queue,
+    ) -> Result<Forgetter, GatewayError> {
+        // A second reading, because a key cannot be copied and the batch machine has the first.
+        let key = SigningKey::from_seed(key_file::read(&config.signing_key_file)?);
+        Ok(Forgetter {
+            registry: Arc::clone(registry),
+            queue,
+            consortium: self.client.clone(),
+            policy: self.policy.clone(),
+            chain: self.chain,
+            party: config.party,
+            home: config.member,
+            key,
+        })
+    }
 }
 
 /// Reads the registry again and again; resolves only when it cannot be read.
-async fn refresh(registry: &Arc<Registry>) -> GatewayError {
+async fn refresh(registry: &Arc<Registry>, turns: &mpsc::Sender<ChainAnchor>) -> GatewayError {
     loop {
         sleep(REFRESH_EVERY).await;
-        let registry = Arc::clone(registry);
-        match tokio::task::spawn_blocking(move || registry.refresh()).await {
+        let folder = Arc::clone(registry);
+        let refreshed = tokio::task::spawn_blocking(move || folder.refresh()).await;
+        for grants in registry.newly_erased() {
+            tracing::info!("a patient's data is erased, nothing more is sealed for them");
+            // Nobody seals any more when the gateway ends.
+            let _ = turns.send(grants).await;
+        }
+        match refreshed {
             Ok(Ok(_)) => {}
             Ok(Err(error)) => {
                 tracing::warn!(%error, "the registry cannot be read, the last state of it holds")

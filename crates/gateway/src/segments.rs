@@ -5,6 +5,7 @@ use crate::epochs::Live;
 use rand_core::CryptoRng;
 use salus_clinical::segment::SHAPES_MAX;
 use salus_clinical::{Decimal, Frame, Rate, Reading, Value, frame, segment};
+use salus_crypto::chain::ChainAnchor;
 use salus_fragment::{Draft, Fragment, seal};
 use salus_planted::{Bug, is};
 use salus_store::queue::{Route, Row, RowNumber};
@@ -12,7 +13,7 @@ use salus_wire::ids::{DeviceId, TimeMs};
 use salus_wire::limits::BATCH_SEGMENTS_MAX;
 use salus_wire::manifest::{Geometry, Manifest};
 use salus_wire::receipt::Leaf;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// What one segment's frames may count, by [`segment::cost`].
 const PIECE_COST_MAX: usize = 1024 * 1024;
@@ -43,8 +44,8 @@ pub(crate) struct Taken {
     pub(crate) spoilt: usize,
 }
 
-/// Takes rows from the front, as many as one batch holds.
-pub(crate) fn take(waiting: &mut VecDeque<Row>) -> Taken {
+/// Takes rows from the front, as many as one batch holds. Those of erased chains are dropped.
+pub(crate) fn take(waiting: &mut VecDeque<Row>, erased: &BTreeSet<ChainAnchor>) -> Taken {
     let mut taken = Taken { pieces: Vec::new(), below: RowNumber::default(), spoilt: 0 };
     let mut open: BTreeMap<Series, usize> = BTreeMap::new();
     let (mut rows, mut cost) = (0_usize, 0_usize);
@@ -57,6 +58,7 @@ pub(crate) fn take(waiting: &mut VecDeque<Row>) -> Taken {
         taken.below = row.number.next();
         rows = rows.saturating_add(1);
         match frame::parse(&row.arrival.frame) {
+            _ if erased.contains(&row.arrival.route.grants) => {}
             Ok(frame) => {
                 cost = cost.saturating_add(segment::cost(frame.reading()));
                 add(&mut taken.pieces, &mut open, &row.arrival.route, frame);

@@ -4,7 +4,7 @@
 //! entries are loaded.
 
 use salus_wire::state::{StateKey, StateValue};
-use salus_wire::{Code, Faults, MemberIndex, TxBody};
+use salus_wire::{Code, Faults, Holder, MemberIndex, TxBody};
 use std::collections::BTreeMap;
 
 /// Entries of the state as they stood before a block, and the absence of others.
@@ -61,6 +61,13 @@ pub fn reads(body: &TxBody, faults: Faults) -> Vec<StateKey> {
         | TxBody::RevokeGrant { .. }
         | TxBody::RecordAccess { .. }
         | TxBody::CloseReview { .. } => vec![target],
+        TxBody::RecordDestruction { order, holder, .. } => {
+            let signer = match holder {
+                Holder::Member(member) => StateKey::Member(*member),
+                Holder::Writer(party) => StateKey::Identity(*party),
+            };
+            vec![target, StateKey::Grant(*order), signer]
+        }
     }
 }
 
@@ -79,6 +86,7 @@ pub(crate) fn target(body: &TxBody) -> StateKey {
         TxBody::RecordAccess { tag, .. } => StateKey::Access(*tag),
         TxBody::CloseReview { review, .. } => StateKey::Review(*review),
         TxBody::PublishPolicy { member, .. } => StateKey::Policy(*member),
+        TxBody::RecordDestruction { order, holder, .. } => StateKey::Destruction(*order, *holder),
     }
 }
 

@@ -10,11 +10,11 @@ use salus_crypto::PublicKey;
 use salus_planted::{Bug, is};
 use salus_wire::limits::{GRANT_BODY_BYTES, INTENT_BODY_BYTES};
 use salus_wire::state::{
-    AccessRecord, AnchorRecord, DeviceRecord, GrantRecord, IdentityRecord, PolicyRecord, ReviewRecord,
-    Standing, StateKey, StateValue,
+    AccessRecord, AnchorRecord, DestructionRecord, DeviceRecord, GrantRecord, IdentityRecord, PolicyRecord,
+    ReviewRecord, Standing, StateKey, StateValue,
 };
 use salus_wire::tx::{Held, PartyKind};
-use salus_wire::{Code, Faults, MemberIndex, PartyId, Roles, Tx, TxBody};
+use salus_wire::{Code, Faults, GrantTag, Holder, MemberIndex, PartyId, Roles, Tx, TxBody};
 
 /// The entry that `tx` would write, or why it may not.
 pub(crate) fn effect(view: &View<'_>, moment: &Moment, tx: &Tx) -> Result<(StateKey, StateValue), Code> {
@@ -77,6 +77,12 @@ pub(crate) fn effect(view: &View<'_>, moment: &Moment, tx: &Tx) -> Result<(State
             next_version(view, &key, *version)?;
             let (version, text) = (*version, text.clone());
             StateValue::Policy(PolicyRecord { version, text, since: moment.tip() })
+        }
+        TxBody::RecordDestruction { order, holder, label } => {
+            holder_signs(view, *holder, &tx.signer)?;
+            vacant(view, &key)?;
+            ordered(view, *order)?;
+            StateValue::Destruction(DestructionRecord { label: *label, since: moment.tip() })
         }
     };
     Ok((key, value))
@@ -146,6 +152,29 @@ fn gateway_signs(view: &View<'_>, moment: &Moment, gateway: PartyId, signer: &Pu
         return Err(Code::OutsideValidity);
     }
     Ok(())
+}
+
+/// The signer speaks for who destroyed: a member's service key, or the key with which a gateway was registered,
+/// also after its registration has ended.
+fn holder_signs(view: &View<'_>, holder: Holder, signer: &PublicKey) -> Result<(), Code> {
+    let speaks = match holder {
+        Holder::Member(member) => {
+            matches!(view.get(&StateKey::Member(member))?, Some(StateValue::Member(record)) if record.service == *signer)
+        }
+        Holder::Writer(party) => {
+            matches!(view.get(&StateKey::Identity(party))?, Some(StateValue::Identity(record))
+                if record.kind == PartyKind::Gateway && record.key == *signer)
+        }
+    };
+    if speaks { Ok(()) } else { Err(Code::UnknownSigner) }
+}
+
+/// What is obeyed stands on somebody's grant chain. That it is an order only those see who are shown its body.
+fn ordered(view: &View<'_>, order: GrantTag) -> Result<(), Code> {
+    match view.get(&StateKey::Grant(order))? {
+        Some(StateValue::Grant(_)) => Ok(()),
+        _ => Err(Code::NotFound),
+    }
 }
 
 /// The promises come from n - f distinct members, in ascending order so that a set has one form.

@@ -14,6 +14,8 @@ use std::path::{Path, PathBuf};
 
 /// What an entry's environment variable begins with.
 const ENVIRONMENT: &str = "SALUS_NODE_";
+/// The suffix of the record of erasures, beside the machine key.
+const ERASURES: &str = "erasures";
 
 /// A node's configuration. All paths are absolute, or relative to the process.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +36,9 @@ pub struct NodeConfig {
     pub tls_key_file: PathBuf,
     /// The key that seals what is at rest; outside the data folder.
     pub machine_key_file: PathBuf,
+    /// What is known to be erased; outside the data folder, so that a backup of that does not set it back.
+    /// Beside the machine key when left out.
+    pub erasures_file: PathBuf,
     /// The key that votes.
     pub consensus_key_file: PathBuf,
     /// The key that signs for store and custodian.
@@ -55,6 +60,8 @@ struct File {
     tls_cert_file: PathBuf,
     tls_key_file: PathBuf,
     machine_key_file: PathBuf,
+    #[serde(default)]
+    erasures_file: Option<PathBuf>,
     consensus_key_file: PathBuf,
     service_key_file: PathBuf,
     custodian_key_file: PathBuf,
@@ -78,7 +85,9 @@ impl NodeConfig {
 
 impl File {
     fn within(self, folder: &Path) -> NodeConfig {
+        let erasures = self.erasures_file.unwrap_or_else(|| self.machine_key_file.with_extension(ERASURES));
         NodeConfig {
+            erasures_file: folder.join(erasures),
             member: MemberIndex::new(self.member),
             consortium_file: folder.join(self.consortium_file),
             data_dir: folder.join(self.data_dir),

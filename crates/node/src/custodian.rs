@@ -6,6 +6,7 @@
 //! refusals and the sealing happen under the lock under which refusals are recorded (P2).
 
 use crate::emergency::Emergency;
+use crate::erasures::Erasures;
 use crate::office::Office;
 use crate::refusals::RefusalBook;
 use crate::refused;
@@ -27,6 +28,7 @@ pub struct Custodian {
     shares: Arc<Shares>,
     refusals: Arc<RefusalBook>,
     emergency: Arc<Emergency>,
+    erasures: Option<Arc<Erasures>>,
 }
 
 impl Custodian {
@@ -39,7 +41,13 @@ impl Custodian {
         emergency: Arc<Emergency>,
     ) -> Self {
         let desk = Mutex::new(Desk::new(office.chain, office.me));
-        Self { office, desk, policies: Mutex::default(), shares, refusals, emergency }
+        Self { office, desk, policies: Mutex::default(), shares, refusals, emergency, erasures: None }
+    }
+
+    /// The same, which decides nothing before it has looked for erasures up to the head it decides at.
+    #[must_use]
+    pub fn heeding(self, erasures: Arc<Erasures>) -> Self {
+        Self { erasures: Some(erasures), ..self }
     }
 
     /// Decides a request and, if it is permitted, releases the shares that this custodian holds.
@@ -49,6 +57,12 @@ impl Custodian {
     pub async fn answer(&self, request: ReleaseRequest) -> Result<Released, Refusal> {
         let permit = self.permit(request).await?;
         let (access, requester) = (permit.access(), permit.requester());
+        if let Some(erasures) = &self.erasures {
+            erasures.looked_to(permit.at().height).await;
+        }
+        if self.shares.is_closed(&permit.grants()).await {
+            return Err(refused::bare(Code::ChainErased));
+        }
         let shares = self
             .shares
             .page(&permit.grants(), |epoch| permit.opens(epoch), permit.skip(), EPOCHS_PER_ENVELOPE_MAX)

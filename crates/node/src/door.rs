@@ -5,6 +5,7 @@
 use crate::custodian::Custodian;
 use crate::deposits::Deposits;
 use crate::emergency::Emergency;
+use crate::eraser::Eraser;
 use crate::follow;
 use crate::keeper::Keeper;
 use crate::limits::{Gates, Inside, keys_cost, put_cost};
@@ -31,6 +32,8 @@ pub struct Door {
     pub custodian: Custodian,
     /// The custodian in an emergency.
     pub emergency: Arc<Emergency>,
+    /// Who obeys orders of erasure; nobody at a member that is simulated without one.
+    pub eraser: Option<Eraser>,
     /// How much at once.
     pub gates: Gates,
 }
@@ -79,6 +82,10 @@ impl Door {
                 self.emergency.break_glass(request).await.map(|glass| Response::Glass(Box::new(glass)))
             }
             Request::Reviews(request) => self.emergency.reviews(request).await,
+            Request::Erase(request) => {
+                let eraser = self.eraser.as_ref().ok_or(refused::bare(Code::NotReady))?;
+                eraser.answer(request).await.map(Response::Erased)
+            }
         }
     }
 
@@ -97,7 +104,7 @@ impl Door {
             Request::Put(put) => (&gates.puts, put_cost(put)),
             Request::Fetch(_) => (&gates.fetches, 1),
             Request::Deposit(_) => (&gates.deposits, 1),
-            Request::Release(_) => (&gates.releases, 1),
+            Request::Release(_) | Request::Erase(_) => (&gates.releases, 1),
             Request::Prepare(_) | Request::BreakGlass(_) | Request::Reviews(_) => (&gates.emergencies, 1),
         };
         gate.enter(caller, cost, &self.office.clock).map(Some)
@@ -140,5 +147,6 @@ const fn name(request: &Request) -> &'static str {
         Request::Prepare(_) => "prepare",
         Request::BreakGlass(_) => "break glass",
         Request::Reviews(_) => "reviews",
+        Request::Erase(_) => "erase",
     }
 }

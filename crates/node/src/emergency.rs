@@ -254,6 +254,14 @@ impl Emergency {
         Ok(values)
     }
 
+    /// Removes everything that was prepared under these grants, durably.
+    ///
+    /// # Errors
+    /// A refusal; some of it may be there still.
+    pub(crate) async fn destroy(&self, grants: &BTreeSet<GrantTag>) -> Result<(), Refusal> {
+        self.kept.destroy(grants).await.map_err(|error| refused::store(&error))
+    }
+
     /// Returns when its disk has failed: it must take nothing more, and the node must end.
     pub async fn failed(&self) {
         self.kept.failed().await;

@@ -1,5 +1,6 @@
 //! Why a node does not start, or ended.
 
+use crate::erasures::ErasureError;
 use crate::refusals::RefusalError;
 use salus_engine::EngineError;
 use salus_link::LinkError;
@@ -94,6 +95,9 @@ pub enum NodeError {
     /// The record of refusals cannot be used. Ours.
     #[error("the record of refusals cannot be used")]
     Refusals(#[from] RefusalError),
+    /// The record of erasures cannot be used. Ours.
+    #[error("the record of erasures cannot be used")]
+    Erasures(#[from] ErasureError),
     /// The engine does not start, or ended. Ours.
     #[error("the ledger engine stopped")]
     Engine(#[from] EngineError),
@@ -116,7 +120,7 @@ impl NodeError {
             }
             Self::Tls(source) => source.code(),
             Self::Store(source) => source.code(),
-            Self::DiskFull { .. } | Self::Refusals(_) => Code::StorageFailed,
+            Self::DiskFull { .. } | Self::Refusals(_) | Self::Erasures(_) => Code::StorageFailed,
             Self::Engine(source) => engine(source),
             Self::Lost => Code::Internal,
         }

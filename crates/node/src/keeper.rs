@@ -22,14 +22,14 @@ use std::sync::Arc;
 /// The store of one member.
 pub struct Keeper {
     office: Arc<Office>,
-    fragments: Fragments,
+    fragments: Arc<Fragments>,
 }
 
 impl Keeper {
     /// The store role over what a disk holds.
     #[must_use]
-    pub fn new(office: Arc<Office>, fragments: Fragments) -> Self {
-        Self { office, fragments }
+    pub fn new(office: Arc<Office>, fragments: impl Into<Arc<Fragments>>) -> Self {
+        Self { office, fragments: fragments.into() }
     }
 
     /// Keeps a batch.

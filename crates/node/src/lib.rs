@@ -2,7 +2,7 @@
 //!
 //! The roles are modules that know nothing of each other: [`keeper`] keeps and serves fragments,
 //! [`deposits`] takes key shares in, [`custodian`] gives them out, [`refusals`] hears of
-//! revocations before the engine votes. What they share is their [`office`]: identity, clock, and
+//! revocations before the engine votes, [`eraser`] obeys orders of erasure and [`erasures`] remembers them. What they share is their [`office`]: identity, clock, and
 //! the member's own view of the ledger. [`door`] bounds how much of each is done at once and turns
 //! every error into a coded refusal. [`mod@run`] puts it all together and is the only place that opens
 //! files and sockets.
@@ -15,6 +15,8 @@ pub mod custodian;
 pub mod deposits;
 pub mod door;
 pub mod emergency;
+pub mod eraser;
+pub mod erasures;
 pub mod error;
 pub mod keeper;
 pub mod keys;

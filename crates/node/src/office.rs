@@ -2,6 +2,7 @@
 //! the ledger. Clock, entropy, timers and view are
 //! values, so that a simulator gives its own.
 
+use crate::eraser::Submit;
 use crate::refused;
 use futures::future::BoxFuture;
 use rand::SeedableRng;
@@ -61,6 +62,15 @@ pub fn read_from(engine: Handle) -> ReadState {
             let (head, values) = engine.read(keys).await.map_err(refused::engine)?;
             Ok((Tip { height: head.height, time: head.time }, values))
         })
+    })
+}
+
+/// Has a transaction of this member's own ordered by the engine.
+#[must_use]
+pub fn submit_to(engine: Handle) -> Submit {
+    Arc::new(move |tx| {
+        let engine = engine.clone();
+        Box::pin(async move { engine.submit(tx).await.map_err(refused::engine) })
     })
 }
 

@@ -6,11 +6,13 @@ use crate::custodian::Custodian;
 use crate::deposits::Deposits;
 use crate::door::Door;
 use crate::emergency::Emergency;
+use crate::eraser::Eraser;
+use crate::erasures::Erasures;
 use crate::error::NodeError;
 use crate::keeper::Keeper;
 use crate::keys::Keys;
 use crate::limits::{DISK_BYTES_MIN, Gates};
-use crate::office::{Office, ReadState, read_from, system_clock, system_entropy, system_timers};
+use crate::office::{Office, ReadState, read_from, submit_to, system_clock, system_entropy, system_timers};
 use crate::refusals::{RefusalBook, RefusalError, Writer};
 use salus_crypto::secret::Secret;
 use salus_engine::{Config as EngineConfig, Engine, Pacing, Peer, Watch};
@@ -43,6 +45,7 @@ pub struct Node {
     tls: ServerTls,
     engine: Engine,
     refusals: Arc<RefusalBook>,
+    erasures: Arc<Erasures>,
     door: Arc<Door>,
 }
 
@@ -71,8 +74,11 @@ impl Node {
             Journal::open(&config.data_dir.join("refusals.journal")).map_err(RefusalError::from)?;
         let refusals = RefusalBook::over(refusals, Writer::Threads(Runtime::current()))?;
         let refusals = Arc::new(refusals);
-        let fragments = Fragments::open(&config.data_dir.join("store")).await?;
+        let fragments = Arc::new(Fragments::open(&config.data_dir.join("store")).await?);
         let shares = Arc::new(Shares::open(&config.data_dir.join("custodian"), keys.machine).await?);
+        let erasures =
+            Erasures::open(&config.erasures_file, Arc::clone(&shares), Arc::clone(&fragments)).await?;
+        let erasures = Arc::new(erasures);
         let engine = start_engine(&config, &consortium, keys.consensus_seed, Arc::clone(&refusals)).await?;
         let office = Arc::new(Office {
             chain: consortium.chain(),
@@ -87,22 +93,32 @@ impl Node {
         let kem = Arc::new(keys.custodian);
         let kept = Emergencies::open(&config.data_dir.join("emergency"), keys.emergency)?;
         let emergency = Arc::new(Emergency::new(Arc::clone(&office), Arc::clone(&kem), kept));
+        let submit = submit_to(engine.handle());
+        let eraser = Eraser::new(
+            Arc::clone(&office),
+            Arc::clone(&shares),
+            Arc::clone(&erasures),
+            Arc::clone(&emergency),
+            submit,
+        );
+        let custodian = Custodian::new(
+            Arc::clone(&office),
+            Arc::clone(&shares),
+            Arc::clone(&refusals),
+            Arc::clone(&emergency),
+        );
         let door = Arc::new(Door {
             engine: engine.handle(),
             keeper: Keeper::new(Arc::clone(&office), fragments),
-            deposits: Deposits::new(Arc::clone(&office), kem, Arc::clone(&shares)),
-            custodian: Custodian::new(
-                Arc::clone(&office),
-                shares,
-                Arc::clone(&refusals),
-                Arc::clone(&emergency),
-            ),
+            deposits: Deposits::new(Arc::clone(&office), kem, shares),
+            custodian: custodian.heeding(Arc::clone(&erasures)),
             emergency,
+            eraser: Some(eraser),
             gates: Gates::new(&config.rates),
             office,
         });
         let (member, data_dir) = (config.member, config.data_dir);
-        Ok(Self { member, data_dir, listener, tls, engine, refusals, door })
+        Ok(Self { member, data_dir, listener, tls, engine, refusals, erasures, door })
     }
 
     /// Answers until `shutdown` resolves, or until the node fails; closes its files either way.
@@ -110,7 +126,8 @@ impl Node {
     /// # Errors
     /// [`NodeError`] when a part of it without which it must not go on has ended.
     pub async fn until(self, shutdown: impl Future<Output = ()>) -> Result<(), NodeError> {
-        let Self { member, data_dir, listener, tls, mut engine, refusals, door } = self;
+        let Self { member, data_dir, listener, tls, mut engine, refusals, erasures, door } = self;
+        let ledger = engine.handle();
         tracing::info!(%member, "the node answers calls");
         let read = Arc::clone(&door.office.read);
         let stores = Arc::clone(&door);
@@ -131,6 +148,7 @@ impl Node {
             error = engine.ended() => Err(has_room(&data_dir).err().unwrap_or(NodeError::Engine(error))),
             error = fills_up(&data_dir) => Err(error),
             error = settle(&refusals, &read) => Err(error),
+            Err(error) = erasures.look(&ledger, member) => Err(error.into()),
             () = failed => Err(NodeError::Store(StoreError::Poisoned)),
             () = shutdown => Ok(()),
         };

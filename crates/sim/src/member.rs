@@ -25,7 +25,7 @@ use salus_node::door::Door;
 use salus_node::emergency::Emergency;
 use salus_node::keeper::Keeper;
 use salus_node::limits::Gates;
-use salus_node::office::{Clock, Office, Timers, read_from};
+use salus_node::office::{Office, Timers, read_from};
 use salus_node::refusals::{RefusalBook, Writer};
 use salus_store::journal::RECORD_BYTES_MAX;
 use salus_store::{Disk, Emergencies, Fragments, Journal, Shares};
@@ -202,9 +202,8 @@ async fn live(
     let runtime = context.child("engine");
     let (_stop, stopped) = oneshot::channel();
     let tree = Tree::open(&seat.disks, lies(world, member, number));
-    let clock: Clock = Arc::clone(&time);
-    let host =
-        host::Host { runtime, footprint: footprint(format!("m{}-", member.get())), clock: time, links, tree };
+    let footprint = footprint(format!("m{}-", member.get()));
+    let host = host::Host { runtime, footprint, clock: Arc::clone(&time), links, tree };
     let open = |engine: Handle| {
         let office = Arc::new(Office {
             chain: world.cast.chain,
@@ -212,7 +211,7 @@ async fn live(
             faults: world.cast.faults,
             service: signing(keys.service),
             read: read_from(engine.clone()),
-            clock,
+            clock: time,
             entropy: entropy(world.seed, member, number),
             timers: sleep,
         });
@@ -223,6 +222,7 @@ async fn live(
             deposits: Deposits::new(Arc::clone(&office), kem, Arc::clone(&shares)),
             custodian: Custodian::new(Arc::clone(&office), Arc::clone(&shares), book, Arc::clone(&emergency)),
             emergency,
+            eraser: None,
             gates: Gates::default(),
             office,
             engine: engine.clone(),

@@ -125,6 +125,55 @@ impl Disk {
         names.map_ok(|meta| meta.location.to_string()).try_collect().await.map_err(failed)
     }
 
+    /// Whether there is an object of this name.
+    ///
+    /// # Errors
+    /// A failure of the disk.
+    pub async fn holds(&self, object: &str) -> Result<bool, StoreError> {
+        match self.objects.head(&ObjectPath::from(object)).await {
+            Ok(_) => Ok(true),
+            Err(object_store::Error::NotFound { .. }) => Ok(false),
+            Err(source) => Err(StoreError::Object { object: object.to_owned(), source }),
+        }
+    }
+
+    /// Removes an object, and says whether it was there. The removal is durable only after
+    /// [`Disk::settle`].
+    ///
+    /// # Errors
+    /// A failure of the disk.
+    pub async fn remove(&self, object: &str) -> Result<bool, StoreError> {
+        match self.objects.delete(&ObjectPath::from(object)).await {
+            Ok(()) => Ok(true),
+            Err(object_store::Error::NotFound { .. }) => Ok(false),
+            Err(source) => Err(StoreError::Object { object: object.to_owned(), source }),
+        }
+    }
+
+    /// Makes removals from a folder durable, and removes the folder itself when nothing is left in it: its
+    /// name says that something was there. Blocks for as long as the disk takes.
+    ///
+    /// # Errors
+    /// A failure of the disk.
+    pub fn settle(&self, folder: &str) -> Result<(), StoreError> {
+        let Room::Folder(root) = &self.room else { return Ok(()) };
+        let path = root.join(folder);
+        let failed = |source| StoreError::File { path: path.clone(), source };
+        match std::fs::remove_dir(&path) {
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty => {
+                return std::fs::File::open(&path).and_then(|folder| folder.sync_all()).map_err(failed);
+            }
+            Err(error) => return Err(failed(error)),
+        }
+        let parent = path.parent().unwrap_or(root);
+        match std::fs::File::open(parent).and_then(|folder| folder.sync_all()) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(failed(error)),
+            _ => Ok(()),
+        }
+    }
+
     /// How many objects are in a folder.
     ///
     /// # Errors

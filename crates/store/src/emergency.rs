@@ -13,7 +13,8 @@ use salus_crypto::digest::Digest;
 use salus_wire::emergency::{EmergencyUse, LookShare};
 use salus_wire::limits::{EMERGENCY_KIT_BYTES, MEMBERS_MAX};
 use salus_wire::rpc::Response;
-use salus_wire::{AccessTag, PartyId, decode, encode};
+use salus_wire::{AccessTag, GrantTag, PartyId, decode, encode};
+use std::collections::BTreeSet;
 use std::path::Path;
 
 const LOOKS: &str = "look";
@@ -94,6 +95,23 @@ impl Emergencies {
         self.all(&self.looks_folder(card)).await
     }
 
+    /// Removes every look of these grants, durably. Who used one before stays remembered.
+    ///
+    /// # Errors
+    /// As [`Emergencies::looks`].
+    pub async fn destroy(&self, grants: &BTreeSet<GrantTag>) -> Result<(), StoreError> {
+        let mut folders = BTreeSet::new();
+        for object in self.disk.list(LOOKS).await? {
+            let Some((folder, _)) = object.rsplit_once('/') else { continue };
+            let look: Option<LookShare> = self.read(&object).await?;
+            if look.is_some_and(|look| grants.contains(&look.header.grant)) {
+                self.disk.remove(&object).await?;
+                folders.insert(folder.to_owned());
+            }
+        }
+        folders.iter().try_for_each(|folder| self.disk.settle(folder))
+    }
+
     /// Remembers looks that are about to be given, before they are.
     ///
     /// # Errors
@@ -139,12 +157,17 @@ impl Emergencies {
     async fn all<T: BorshDeserialize>(&self, folder: &str) -> Result<Vec<T>, StoreError> {
         let mut found = Vec::new();
         for object in self.disk.list(folder).await? {
-            let Some(sealed) = self.disk.read(&object).await? else { continue };
-            let opened = self.key.open(object.as_bytes(), &sealed).ok();
-            let value = opened.and_then(|plain| decode(&plain, OBJECT_BYTES_MAX).ok());
-            found.push(value.ok_or(StoreError::Corrupt { object })?);
+            found.extend(self.read(&object).await?);
         }
         Ok(found)
+    }
+
+    /// An object, `None` when it is gone meanwhile.
+    async fn read<T: BorshDeserialize>(&self, object: &str) -> Result<Option<T>, StoreError> {
+        let Some(sealed) = self.disk.read(object).await? else { return Ok(None) };
+        let opened = self.key.open(object.as_bytes(), &sealed).ok();
+        let value = opened.and_then(|plain| decode(&plain, OBJECT_BYTES_MAX).ok());
+        value.map(Some).ok_or_else(|| StoreError::Corrupt { object: object.to_owned() })
     }
 
     fn looks_folder(&self, card: &Digest) -> String {

@@ -137,6 +137,34 @@ impl Fragments {
         Ok(Some(kept))
     }
 
+    /// Whether something is kept at a locator.
+    ///
+    /// # Errors
+    /// A failure of the disk.
+    pub async fn holds(&self, locator: &Locator) -> Result<bool, StoreError> {
+        self.disk.holds(&object(locator)).await
+    }
+
+    /// Destroys what is kept at a locator, if anything is. It is ciphertext: deleting it is enough, since the
+    /// shares of its key are destroyed too.
+    ///
+    /// # Errors
+    /// A failure of the disk.
+    pub async fn destroy(&self, locator: &Locator) -> Result<(), StoreError> {
+        if self.disk.remove(&object(locator)).await? {
+            self.count.fetch_sub(1, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// Makes what [`Fragments::destroy`] did durable.
+    ///
+    /// # Errors
+    /// A failure of the disk.
+    pub fn settle(&self) -> Result<(), StoreError> {
+        self.disk.settle(FOLDER)
+    }
+
     /// Returns when the disk has failed; see [`Disk::failed`].
     pub async fn failed(&self) {
         self.disk.failed().await;

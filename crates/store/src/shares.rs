@@ -9,12 +9,15 @@ use bytes::Bytes;
 use rand::CryptoRng;
 use salus_crypto::at_rest::MachineKey;
 use salus_crypto::chain::ChainAnchor;
+use salus_crypto::digest::Digest;
 use salus_wire::limits::MEMBERS_MAX;
 use salus_wire::release::{EpochHeader, EpochShare};
 use salus_wire::rpc::Response;
-use salus_wire::{EpochId, TimeMs, decode, encode};
+use salus_wire::{EpochId, Height, TimeMs, decode, encode};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
+use tokio::sync::RwLock;
 
 const FOLDER: &str = "share";
 /// Bytes of one encoded share: a hash for each member, and change.
@@ -22,6 +25,9 @@ const SHARE_BYTES_MAX: usize = 32 * MEMBERS_MAX + 1_024;
 /// Keeps folder names and file names apart under one key.
 const CHAIN_LABEL: &[u8] = b"chain";
 const EPOCH_LABEL: &[u8] = b"epoch";
+const ERASED_LABEL: &[u8] = b"erased";
+/// How far this member looked at the ledger for its own receipts of destruction.
+const MARK: &str = "mark/looked";
 
 /// The promise behind a `Deposited`: all shares of the deposit are durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,7 +66,14 @@ pub struct Shares {
     disk: Disk,
     key: MachineKey,
     count: AtomicU64,
+    /// Chains of which nothing is taken or given any more. Held for reading while shares are written, so that
+    /// whoever closes a chain finds everything that was begun before.
+    erased: RwLock<BTreeSet<ErasedLabel>>,
 }
+
+/// What names an erased chain to this machine and to nobody else: a keyed hash of the name of the folder in
+/// which its shares lie, so that not even a stolen disk beside the ledger tells which folder it was.
+pub type ErasedLabel = Digest;
 
 impl Shares {
     /// Opens the shares in a folder, sealed under `key`.
@@ -77,11 +90,12 @@ impl Shares {
     /// A failure of the disk.
     pub async fn over(disk: Disk, key: MachineKey) -> Result<Self, StoreError> {
         let count = AtomicU64::new(disk.count(FOLDER).await?);
-        Ok(Self { disk, key, count })
+        Ok(Self { disk, key, count, erased: RwLock::default() })
     }
 
     /// Keeps shares whose headers and hashes the caller has checked. A share that is there already
-    /// is written again; another share of an epoch that is there is refused.
+    /// is written again; another share of an epoch that is there is refused. Shares of an erased chain are
+    /// dropped: the writer need not know, and what stands beside them in a deposit is kept.
     ///
     /// # Errors
     /// [`StoreError::Occupied`] as said; as [`Disk::persist`].
@@ -92,7 +106,9 @@ impl Shares {
     ) -> Result<Durable<DepositPromise>, StoreError> {
         let promise = DepositPromise { shares: shares.len() };
         let mut writes = Vec::with_capacity(shares.len());
-        for share in &shares {
+        let erased = self.erased.read().await;
+        for share in shares.iter().filter(|share| !erased.contains(&self.erased_label(&share.header.grants)))
+        {
             writes.push(self.write(share, rng).await?);
         }
         let durable = self.disk.persist(Plan { writes, promise }).await?;
@@ -141,6 +157,85 @@ impl Shares {
             }
         }
         Ok(Page { shares, remaining })
+    }
+
+    /// The name by which this machine knows that a chain is erased.
+    #[must_use]
+    pub fn erased_label(&self, grants: &ChainAnchor) -> ErasedLabel {
+        self.label_of(&self.key.label(&[CHAIN_LABEL, grants.as_bytes()]).to_string())
+    }
+
+    /// Takes nothing for this chain from now on; returns when everything begun before is written.
+    pub async fn close(&self, label: ErasedLabel) {
+        self.erased.write().await.insert(label);
+    }
+
+    /// Whether a chain was closed.
+    pub async fn is_closed(&self, grants: &ChainAnchor) -> bool {
+        self.erased.read().await.contains(&self.erased_label(grants))
+    }
+
+    /// Destroys every share of these chains that is on the disk, durably; says how many there were. The
+    /// chains must be closed.
+    ///
+    /// # Errors
+    /// A failure of the disk; some may be gone.
+    pub async fn destroy(&self, labels: &BTreeSet<ErasedLabel>) -> Result<usize, StoreError> {
+        let mut folders = BTreeSet::new();
+        let mut gone = 0_usize;
+        for object in self.disk.list(FOLDER).await? {
+            let Some((folder, _)) = object.rsplit_once('/') else { continue };
+            let Some((_, name)) = folder.rsplit_once('/') else { continue };
+            if labels.contains(&self.label_of(name)) {
+                folders.insert(folder.to_owned());
+                if self.disk.remove(&object).await? {
+                    gone = gone.saturating_add(1);
+                    self.count.fetch_sub(1, Ordering::Relaxed);
+                }
+            }
+        }
+        for folder in folders {
+            self.disk.settle(&folder)?;
+        }
+        Ok(gone)
+    }
+
+    /// Remembers, on the same disk, that this member looked at the ledger up to a height: a disk that is set
+    /// back to an earlier day is set back in this too.
+    ///
+    /// # Errors
+    /// As [`Disk::persist`].
+    pub async fn mark(&self, looked: Height) -> Result<(), StoreError> {
+        let bytes = Bytes::from(looked.get().to_le_bytes().to_vec());
+        let writes = vec![Write { object: MARK.to_owned(), bytes, taken: Taken::Replace }];
+        let _durable = self.disk.persist(Plan { writes, promise: () }).await?;
+        Ok(())
+    }
+
+    /// What [`Shares::mark`] remembered last, 0 when nothing is.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`]; a failure of the disk.
+    pub async fn marked(&self) -> Result<Height, StoreError> {
+        let Some(bytes) = self.disk.read(MARK).await? else { return Ok(Height::default()) };
+        let bytes =
+            <[u8; 8]>::try_from(&*bytes).map_err(|_| StoreError::Corrupt { object: MARK.to_owned() })?;
+        Ok(Height::new(u64::from_le_bytes(bytes)))
+    }
+
+    /// Seals something that only this machine shall read, for keeping elsewhere.
+    pub fn seal(&self, context: &[u8], plain: &[u8], rng: &mut impl CryptoRng) -> Vec<u8> {
+        self.key.seal(context, plain, rng)
+    }
+
+    /// Opens what [`Shares::seal`] made with the same context.
+    #[must_use]
+    pub fn open_sealed(&self, context: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
+        self.key.open(context, sealed).ok()
+    }
+
+    fn label_of(&self, folder: &str) -> ErasedLabel {
+        self.key.label(&[ERASED_LABEL, folder.as_bytes()])
     }
 
     /// How many epochs' shares are held.

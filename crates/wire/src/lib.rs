@@ -11,6 +11,7 @@ pub mod code;
 pub mod codec;
 pub mod consent;
 pub mod emergency;
+pub mod erasure;
 pub mod genesis;
 pub mod ids;
 pub mod limits;
@@ -28,6 +29,7 @@ pub use bounded::{Blob, List};
 pub use code::{Blame, Code};
 pub use codec::{DecodeError, decode, encode};
 pub use consent::{Deny, Grant, Grantee, Intent, Reason};
+pub use erasure::{Erasure, Holder};
 pub use genesis::{Faults, Genesis, GenesisMember};
 pub use ids::{
     AccessTag, BatchNumber, ChainId, DeviceId, EpochId, FragmentIndex, GrantTag, Height, Locator,

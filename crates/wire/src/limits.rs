@@ -46,6 +46,10 @@ pub const STATE_PATH_MAX: usize = 256;
 pub const DEPOSIT_ENVELOPES_MAX: usize = 256;
 /// Epochs named by one envelope, or released by one answer.
 pub const EPOCHS_PER_ENVELOPE_MAX: usize = 64;
+/// Epochs named by one request to destroy fragments.
+pub const ERASED_EPOCHS_MAX: usize = 64;
+/// Segments of one epoch that a store looks for when it destroys them.
+pub const EPOCH_SEGMENTS_MAX: u32 = 65_536;
 /// Milliseconds of block time for which an access may be used after its height.
 pub const ACCESS_VALID_MS_MAX: u32 = 60_000;
 /// Looks of one emergency grant, each with its tag of the lane.

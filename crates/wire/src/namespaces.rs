@@ -80,6 +80,14 @@ pub const REVIEW_KEY: Namespace = Namespace::new("salus/review-key/v1");
 pub const REVIEW: Namespace = Namespace::new("salus/review/v1");
 /// Signed: a privacy officer's question for uses to review, by their registered key.
 pub const REVIEWS: Namespace = Namespace::new("salus/reviews/v1");
+/// Hashed: an erasure order with its salt.
+pub const ERASURE: Namespace = Namespace::new("salus/erasure/v1");
+/// Signed: a request under an erasure order, by the order's one-time key.
+pub const ERASE_REQUEST: Namespace = Namespace::new("salus/erase-request/v1");
+/// Hashed: the context to which the shares of an erased chain are sealed a last time.
+pub const ERASED_INFO: Namespace = Namespace::new("salus/erased-info/v1");
+/// Signed: a custodian's answer with those shares, by the member's service key.
+pub const ERASED_SHARES: Namespace = Namespace::new("salus/erased-shares/v1");
 
 /// Signed: a vote that makes a block final; stands before the chain's id and the engine's own
 /// suffix, see `spec/certificate.md`.
@@ -126,6 +134,10 @@ pub const ALL: &[Namespace] = &[
     REVIEW,
     REVIEWS,
     FINALITY,
+    ERASURE,
+    ERASE_REQUEST,
+    ERASED_INFO,
+    ERASED_SHARES,
 ];
 
 #[cfg(test)]

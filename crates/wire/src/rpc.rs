@@ -5,6 +5,7 @@ use crate::bounded::{Blob, List};
 use crate::code::Code;
 use crate::codec::encode;
 use crate::emergency::{EmergencyDeposit, EmergencyUse, Glass, GlassRequest, ReviewsRequest};
+use crate::erasure::{EraseAnswer, EraseRequest};
 use crate::ids::{
     AccessTag, BatchNumber, ChainId, FragmentIndex, Height, Locator, MemberIndex, PartyId, TimeMs,
 };
@@ -49,6 +50,8 @@ pub enum Request {
     BreakGlass(GlassRequest),
     /// Say which emergency uses there were, for review.
     Reviews(ReviewsRequest),
+    /// Obey an erasure order.
+    Erase(EraseRequest),
 }
 
 /// What a member answers.
@@ -82,6 +85,8 @@ pub enum Response {
     Reviews(List<EmergencyUse, REVIEWS_MAX>),
     /// To anything: no.
     Refused(Refusal),
+    /// To [`Request::Erase`].
+    Erased(EraseAnswer),
 }
 
 /// A no, with its reason. The detail never holds patient data or an identifier of one.

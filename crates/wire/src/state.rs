@@ -8,6 +8,7 @@
 use crate::block::Header;
 use crate::bounded::{Blob, List};
 use crate::codec::encode;
+use crate::erasure::Holder;
 use crate::ids::{AccessTag, BatchNumber, GrantTag, Height, MemberIndex, PartyId, TimeMs, TimeSpan};
 use crate::limits::{CERTIFICATE_BYTES_MAX, HEADER_CHAIN_MAX, STATE_KEYS_MAX, STATE_PATH_MAX};
 use crate::namespaces;
@@ -40,6 +41,8 @@ pub enum StateKey {
     Review(Digest),
     /// What a member allows the people whom it registered.
     Policy(MemberIndex),
+    /// What a holder says of its obedience to an erasure order.
+    Destruction(GrantTag, Holder),
 }
 
 /// What stands there.
@@ -63,6 +66,8 @@ pub enum StateValue {
     Review(ReviewRecord),
     /// For [`StateKey::Policy`].
     Policy(PolicyRecord),
+    /// For [`StateKey::Destruction`].
+    Destruction(DestructionRecord),
 }
 
 /// A block's place in height and time.
@@ -183,6 +188,15 @@ pub struct PolicyRecord {
     pub version: u32,
     /// As the member wrote it. Nobody but the member has checked it.
     pub text: PolicyText,
+    /// When it became final.
+    pub since: Tip,
+}
+
+/// A holder has destroyed all that it held under an erasure order, or has lied.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct DestructionRecord {
+    /// See [`crate::tx::TxBody::RecordDestruction`].
+    pub label: Digest,
     /// When it became final.
     pub since: Tip,
 }

@@ -7,6 +7,7 @@
 
 use crate::bounded::{Blob, List};
 use crate::codec::encode;
+use crate::erasure::Holder;
 use crate::ids::{AccessTag, BatchNumber, ChainId, GrantTag, MemberIndex, PartyId, TimeSpan};
 use crate::limits::{GRANT_BODY_BYTES, INTENT_BODY_BYTES, MEMBERS_MAX, POLICY_BYTES_MAX, TX_BYTES_MAX};
 use crate::manifest::held_message;
@@ -169,6 +170,17 @@ pub enum TxBody {
         /// The whole policy, in place of the one before.
         text: PolicyText,
     },
+    /// A holder has destroyed all that it held under an erasure order. Signed by the member's service key,
+    /// or by the gateway's registered key.
+    RecordDestruction {
+        /// The order, an entry of the patient's grant chain.
+        order: GrantTag,
+        /// Who has destroyed.
+        holder: Holder,
+        /// What the holder alone can recognise again, on a disk that was set back to an earlier day: a keyed
+        /// hash of the chain. Nobody else learns from it which of its folders it was.
+        label: Digest,
+    },
 }
 
 impl TxBody {
@@ -186,7 +198,8 @@ impl TxBody {
             | Self::CommitGrant { .. }
             | Self::RecordAccess { .. }
             | Self::CloseReview { .. }
-            | Self::PublishPolicy { .. } => Urgency::Ordinary,
+            | Self::PublishPolicy { .. }
+            | Self::RecordDestruction { .. } => Urgency::Ordinary,
         }
     }
 }

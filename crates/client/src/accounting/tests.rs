@@ -42,6 +42,7 @@ fn access(at: TimeMs, intent: Option<Intent>) -> ListedAccess {
 fn list(grants: Vec<Vec<ListedAccess>>) -> AccessList {
     let at = Tip { height: Height::new(9), time: TimeMs::new(9) };
     let grants = (1..).zip(grants).map(|(index, accesses)| ListedGrant {
+        erasure: false,
         index,
         grant: None,
         since: at,
@@ -49,7 +50,8 @@ fn list(grants: Vec<Vec<ListedAccess>>) -> AccessList {
         accesses,
     });
     let chain = CertifiedChain { headers: List::empty(), certificate: Blob::default() };
-    AccessList { at, grants: grants.collect(), proof: Box::new(StateProof { chain, items: List::empty() }) }
+    let proof = Box::new(StateProof { chain, items: List::empty() });
+    AccessList { at, grants: grants.collect(), proof, faults: Vec::new() }
 }
 
 #[test]

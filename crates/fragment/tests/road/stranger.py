@@ -99,7 +99,7 @@ def epoch_key(shares):
     headers = {share[:-96] for share in shares}
     assert len(headers) == 1
     header = Reader(headers.pop())
-    epoch, _writer, _class, _kind, _span, _grants = (header.take(length) for length in (16, 16, 1, 5, 16, 32))
+    epoch, writer, _class, _kind, _span, grants = (header.take(length) for length in (16, 16, 1, 5, 16, 32))
     threshold, hashes, committed = header.number("H"), header.digests(), header.take(32)
     header.finish()
     points = [(index + 1, share[-32:]) for index, share in enumerate(shares)]
@@ -107,14 +107,14 @@ def epoch_key(shares):
         assert tagged("salus/share/v1", struct.pack(">Q", 16), epoch, bytes([x]), value) == expected
     key = interpolate(points[-threshold:])
     assert commitment(epoch, key) == committed
-    return key
+    return key, writer, grants
 
 
 def check(facts):
     every = {name: [bytes.fromhex(value) for found, value in facts if found == name] for name in
              ("share", "manifest", "leaf", "fragment")}
     index = struct.pack("<I", int(next(value for name, value in facts if name == "index")))
-    key = epoch_key(every["share"])
+    key, writer, grants = epoch_key(every["share"])
     manifest = Reader(every["manifest"][0])
     assert manifest.number("B") == 1
     locator = manifest.take(32)
@@ -123,7 +123,8 @@ def check(facts):
     seal_random, committed, leaves = manifest.take(32), manifest.take(32), manifest.take(32)
     manifest.take(manifest.number("I"))
     manifest.finish()
-    assert kdf("salus/locator/v1", key, b"", index) == locator
+    locators = prf("salus/locators/v1", kdf("salus/locator-key/v1", key, b""), writer, grants)
+    assert prf("salus/locator/v1", locators, index) == locator
     segment = kdf("salus/segment-key/v1", key, seal_random, locator)
     assert commitment(locator, segment) == committed
     salts = (prf("salus/leaf-salt/v1", segment, struct.pack("<I", at)) for at in range(len(every["leaf"])))

@@ -3,8 +3,8 @@
 
 use super::*;
 use crate::{admit, genesis_state, revoked};
-use salus_wire::Role;
 use salus_wire::state::{Standing, Tip};
+use salus_wire::{Holder, Role};
 
 /// In a world where `before` happened, `tx` alone in a block ends as `expected`; admission agrees;
 /// and a refused transaction changes nothing but the tip.
@@ -215,6 +215,35 @@ fn policies() {
         panic!("no policy")
     };
     assert_eq!((stands.version, stands.text.to_vec()), (2, b"version 2".to_vec()));
+}
+
+#[test]
+fn destructions() {
+    let done = |holder, by: &SigningKey| {
+        signed(TxBody::RecordDestruction { order: grant_tag(1), holder, label: digest(8) }, by)
+    };
+    let (member, writer) = (|i| Holder::Member(MemberIndex::new(i)), Holder::Writer(party(2)));
+    let order = [signed(commit(1), &key(1)), gateway(2)];
+    let first = done(member(0), &service(0));
+    let twice = [&order[..], std::slice::from_ref(&first)].concat();
+    let gone = [&order[..], &[signed(TxBody::RevokeIdentity { party: party(2) }, &registrar(0))]].concat();
+    let person = [order[0].clone(), signed(register(2, PartyKind::Person, 0, 0, 9_000), &registrar(0))];
+    for (name, before, tx, expected) in [
+        ("a member's receipt", &order[..], first.clone(), Outcome::Applied),
+        ("another member's beside it", &twice, done(member(1), &service(1)), Outcome::Applied),
+        ("a copy", &twice, first.clone(), refused(Code::AlreadyExists)),
+        ("of no order", &[], first, refused(Code::NotFound)),
+        ("by another member", &order, done(member(0), &service(1)), refused(Code::UnknownSigner)),
+        ("by its registrar", &order, done(member(0), &registrar(0)), refused(Code::UnknownSigner)),
+        ("by the patient", &order, done(member(0), &key(1)), refused(Code::UnknownSigner)),
+        ("of no member", &order, done(member(9), &service(0)), refused(Code::UnknownSigner)),
+        ("the gateway's", &order, done(writer, &key(2)), Outcome::Applied),
+        ("the gateway's after its registration ended", &gone, done(writer, &key(2)), Outcome::Applied),
+        ("a person's", &person, done(writer, &key(2)), refused(Code::UnknownSigner)),
+        ("of a gateway that is not", &order[..1], done(writer, &key(2)), refused(Code::UnknownSigner)),
+    ] {
+        check(name, before, &tx, expected);
+    }
 }
 
 #[test]

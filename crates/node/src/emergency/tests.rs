@@ -308,6 +308,17 @@ async fn a_custodian_keeps_only_what_the_grants_own_key_brings() {
 }
 
 #[tokio::test]
+async fn looks_are_destroyed_with_their_grant_and_others_stay() {
+    let ward = Ward::new().await;
+    let other = GrantTag(ward.world.patient.link(2).tag());
+    ward.custodians[0].destroy(&BTreeSet::from([other])).await.unwrap();
+    ward.broken(0).await.unwrap();
+    ward.custodians[0].destroy(&BTreeSet::from([other, ward.tag()])).await.unwrap();
+    assert_eq!(ward.broken(0).await.err(), Some(Code::NoCard));
+    assert_eq!(ward.told(0, 31).await.unwrap().len(), 1, "who looked stays remembered");
+}
+
+#[tokio::test]
 async fn a_stolen_disk_tells_neither_whose_looks_it_holds_nor_who_looked() {
     use futures::TryStreamExt;
     use object_store::{ObjectStore, ObjectStoreExt};

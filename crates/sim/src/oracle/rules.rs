@@ -9,11 +9,11 @@ use salus_crypto::sign::PublicKey;
 use salus_wire::limits::{GRANT_BODY_BYTES, INTENT_BODY_BYTES};
 use salus_wire::manifest::held_message;
 use salus_wire::state::{
-    AccessRecord, AnchorRecord, DeviceRecord, GrantRecord, IdentityRecord, PolicyRecord, ReviewRecord,
-    Standing, StateKey, StateValue, Tip,
+    AccessRecord, AnchorRecord, DestructionRecord, DeviceRecord, GrantRecord, IdentityRecord, PolicyRecord,
+    ReviewRecord, Standing, StateKey, StateValue, Tip,
 };
 use salus_wire::tx::{Held, PartyKind};
-use salus_wire::{BatchNumber, ChainId, Code, MemberIndex, Outcome, PartyId, Tx, TxBody, namespaces};
+use salus_wire::{BatchNumber, ChainId, Code, Holder, MemberIndex, Outcome, PartyId, Tx, TxBody, namespaces};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// All entries, by key.
@@ -148,6 +148,13 @@ impl Rules {
                 let record = PolicyRecord { version: *version, text: text.clone(), since: tip };
                 Some((key, StateValue::Policy(record)))
             }
+            TxBody::RecordDestruction { order, holder, label } => {
+                no.when(!holder_speaks(state, *holder, signer), Code::UnknownSigner);
+                let stands = matches!(state.get(&StateKey::Grant(*order)), Some(StateValue::Grant(_)));
+                no.when(!stands, Code::NotFound);
+                let record = DestructionRecord { label: *label, since: tip };
+                fresh(state, StateKey::Destruction(*order, *holder), StateValue::Destruction(record), no)
+            }
         }
     }
 
@@ -267,6 +274,19 @@ fn gateway_speaks(state: &State, tip: Tip, gateway: PartyId, signer: PublicKey, 
     no.when(record.standing != Standing::Active, Code::Revoked);
     let (from, until) = (record.validity.from(), record.validity.until());
     no.when(tip.time < from || tip.time >= until, Code::OutsideValidity);
+}
+
+/// "Signed by the member's service key, or by the gateway's registered key", which may have ended.
+fn holder_speaks(state: &State, holder: Holder, signer: PublicKey) -> bool {
+    match holder {
+        Holder::Member(member) => {
+            matches!(state.get(&StateKey::Member(member)), Some(StateValue::Member(of)) if of.service == signer)
+        }
+        Holder::Writer(party) => match state.get(&StateKey::Identity(party)) {
+            Some(StateValue::Identity(of)) => of.kind == PartyKind::Gateway && of.key == signer,
+            _ => false,
+        },
+    }
 }
 
 /// "The blobs of 6 are always of exactly 690 bytes, those of 8 and 9 of 434; the ledger refuses others."

@@ -107,7 +107,7 @@ impl Oracle {
             members,
             at_ms: 0,
             events: 0,
-            agreement: Agreement::new(&genesis),
+            agreement: Agreement::new(&genesis, liars.clone()),
             kept: Kept::default(),
             chains: Chains::default(),
             custody: Custody::new(faults, lying),

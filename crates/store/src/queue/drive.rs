@@ -8,7 +8,7 @@ use super::row::{Arrival, Record, Row, RowNumber};
 use rand::SeedableRng;
 use rand::rngs::{StdRng, SysRng};
 use salus_crypto::at_rest::MachineKey;
-use salus_wire::{BatchNumber, Code};
+use salus_wire::{BatchNumber, Code, DeviceId};
 use std::collections::{HashMap, VecDeque};
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
@@ -37,6 +37,7 @@ enum Command {
     Append(Box<Arrival>, Answer<Durable>),
     StartBatch(Answer<BatchNumber>),
     DoneBelow(RowNumber, Answer<()>),
+    Leave(Vec<DeviceId>, Answer<()>),
 }
 
 enum Waiting {
@@ -102,6 +103,17 @@ impl Queue {
     pub async fn done_below(&self, below: RowNumber) -> Result<(), QueueError> {
         let (answer, told) = oneshot::channel();
         self.send(Command::DoneBelow(below, answer)).await?;
+        told.await.map_err(|_| QueueError::Stopped)?.map_err(QueueError::Refused)
+    }
+
+    /// Begins a new file, in which these devices were never seen; the files before it go once their rows are
+    /// done.
+    ///
+    /// # Errors
+    /// [`QueueError`].
+    pub async fn leave(&self, devices: Vec<DeviceId>) -> Result<(), QueueError> {
+        let (answer, told) = oneshot::channel();
+        self.send(Command::Leave(devices, answer)).await?;
         told.await.map_err(|_| QueueError::Stopped)?.map_err(QueueError::Refused)
     }
 
@@ -313,6 +325,7 @@ impl Worker {
             Command::DoneBelow(below, answer) => {
                 (Input::DoneBelow(ticket, below), Waiting::DoneBelow(answer))
             }
+            Command::Leave(devices, answer) => (Input::Leave(ticket, devices), Waiting::DoneBelow(answer)),
         };
         self.waiting.insert(ticket, waiting);
         for effect in self.machine.step(input, &mut self.rng) {

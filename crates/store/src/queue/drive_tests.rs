@@ -148,3 +148,23 @@ async fn frames_are_not_readable_on_the_disk() {
     assert!(!bytes.windows(20).any(|window| window == [7; 20]));
     assert!(!bytes.windows(16).any(|window| window == [1; 16]));
 }
+
+#[tokio::test]
+async fn a_device_that_leaves_is_forgotten_with_the_files_that_told_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (queue, _reader) = start(folder.path()).await.unwrap();
+    for sequence in 0..3 {
+        let _durable = queue.append(arrival(sequence, 100)).await.unwrap();
+    }
+    let first = newest(folder.path());
+    queue.done_below(RowNumber::new(3)).await.unwrap();
+    queue.leave(vec![DeviceId::new([1; 16])]).await.unwrap();
+    // The answer may come just before the old file goes; the next mark is after that.
+    queue.done_below(RowNumber::new(3)).await.unwrap();
+    assert!(!first.exists());
+    // Under a sequence of before it is a new frame, now and in the next life.
+    let other = Arrival { frame: Blob::new(vec![8; 9]).unwrap(), ..arrival(1, 9) };
+    let (queue, _reader) = end(queue, folder.path()).await;
+    let _durable = queue.append(other).await.unwrap();
+    assert_eq!(queue.stats().durable_below, RowNumber::new(4));
+}

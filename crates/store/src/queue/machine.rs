@@ -65,6 +65,8 @@ pub enum Input {
     StartBatch(Ticket),
     /// Every row below this number is anchored.
     DoneBelow(Ticket, RowNumber),
+    /// Begin a new file, from which on these devices were never seen.
+    Leave(Ticket, Vec<DeviceId>),
     /// Nothing more is at hand: write what has gathered.
     Flush,
     /// The effects of the last step are carried out.
@@ -178,6 +180,8 @@ pub struct Machine {
     current: Option<CurrentFile>,
     making: Option<CurrentFile>,
     next_file: FileNumber,
+    /// Whether the next write begins a new file.
+    leaves: bool,
 }
 
 impl Machine {
@@ -194,6 +198,7 @@ impl Machine {
             current: None,
             making: None,
             next_file: FileNumber::default(),
+            leaves: false,
         }
     }
 
@@ -260,6 +265,7 @@ impl Machine {
             (Phase::Gathering, Input::Append(ticket, arrival)) => self.append(ticket, *arrival),
             (Phase::Gathering, Input::StartBatch(ticket)) => self.start_batch(ticket),
             (Phase::Gathering, Input::DoneBelow(ticket, below)) => self.mark_done(ticket, below),
+            (Phase::Gathering, Input::Leave(ticket, devices)) => self.leave(ticket, &devices),
             (Phase::Gathering, Input::Flush) => self.flush(rng),
             (Phase::Rolling, Input::Synced) => self.rolled(),
             (Phase::Writing, Input::Synced) => self.commit(),
@@ -267,11 +273,20 @@ impl Machine {
             (_, Input::Failed) => self.poison(),
             (
                 Phase::Poisoned,
-                Input::Append(ticket, _) | Input::StartBatch(ticket) | Input::DoneBelow(ticket, _),
+                Input::Append(ticket, _)
+                | Input::StartBatch(ticket)
+                | Input::DoneBelow(ticket, _)
+                | Input::Leave(ticket, _),
             ) => {
                 vec![refuse(ticket, Code::QueueDisk)]
             }
-            (_, Input::Append(ticket, _) | Input::StartBatch(ticket) | Input::DoneBelow(ticket, _)) => {
+            (
+                _,
+                Input::Append(ticket, _)
+                | Input::StartBatch(ticket)
+                | Input::DoneBelow(ticket, _)
+                | Input::Leave(ticket, _),
+            ) => {
                 debug_assert!(false, "an input came while the disk was at work");
                 vec![refuse(ticket, Code::Internal)]
             }
@@ -334,13 +349,23 @@ impl Machine {
         Vec::new()
     }
 
+    /// The files before the new one go as soon as their rows are done, and with them all that they tell.
+    fn leave(&mut self, ticket: Ticket, devices: &[DeviceId]) -> Vec<Effect> {
+        self.leaves = true;
+        self.kept.seen.forget(devices);
+        let done_below = self.gathered.done_below;
+        self.gathered.add(ticket, Reply::Done, &Record::DoneBelow(done_below));
+        Vec::new()
+    }
+
     fn flush(&mut self, rng: &mut impl CryptoRng) -> Vec<Effect> {
         if self.gathered.count == 0 {
             return self.gathered.replies();
         }
         let full =
             |file: &CurrentFile| file.bytes.saturating_sub(file.head_bytes) >= self.limits.file_bytes_max;
-        if self.current.as_ref().is_none_or(full) { self.roll(rng) } else { self.write() }
+        let leaves = std::mem::take(&mut self.leaves);
+        if leaves || self.current.as_ref().is_none_or(full) { self.roll(rng) } else { self.write() }
     }
 
     /// Begins a new file with a checkpoint of everything durable.

@@ -75,6 +75,13 @@ impl Seen {
         self.0 = devices.into_iter().take(DEVICES_MAX).collect();
     }
 
+    /// Forgets that these devices ever sent anything.
+    pub(super) fn forget(&mut self, devices: &[DeviceId]) {
+        for device in devices {
+            self.0.remove(device);
+        }
+    }
+
     pub(super) fn to_checkpoint(&self) -> Vec<(DeviceId, SeenDevice)> {
         let mut devices: Vec<_> = self.0.iter().map(|(device, seen)| (*device, seen.clone())).collect();
         devices.sort_by_key(|(device, _)| *device);

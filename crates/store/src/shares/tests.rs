@@ -145,3 +145,31 @@ async fn a_full_disk_deposits_nothing() {
     assert!(matches!(keep(&shares, both).await, Err(StoreError::Full { .. })));
     assert_eq!(shares.count(), 0);
 }
+
+#[tokio::test]
+async fn an_erased_chain_takes_nothing_more_and_is_destroyed_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = async || Shares::open(folder.path(), machine_key(1)).await.unwrap();
+    let shares = open().await;
+    keep(&shares, vec![share(1, 1, 0, 0), share(1, 2, 10, 0), share(2, 3, 0, 0)]).await.unwrap();
+    let label = shares.erased_label(&chain(1));
+    shares.close(label).await;
+    assert!(shares.is_closed(&chain(1)).await && !shares.is_closed(&chain(2)).await);
+    // What comes with a share of an erased chain is kept.
+    keep(&shares, vec![share(1, 4, 20, 0), share(2, 5, 20, 0)]).await.unwrap();
+    assert_eq!(epochs(&shares, 1, 0, 9).await, (vec![1, 2], 0));
+    assert_eq!(shares.destroy(&BTreeSet::from([label])).await.unwrap(), 2);
+    assert_eq!(shares.destroy(&BTreeSet::from([label])).await.unwrap(), 0);
+    assert_eq!((epochs(&shares, 1, 0, 9).await.0, epochs(&shares, 2, 0, 9).await.0), (vec![], vec![3, 5]));
+    assert_eq!(shares.count(), 2);
+    // Its folder is gone too: the name of one says that there was somebody.
+    assert_eq!(std::fs::read_dir(folder.path().join(FOLDER)).unwrap().count(), 1);
+    // Another machine has another name for it, which no folder has.
+    let other = Shares::over(Disk::over(Arc::new(InMemory::new())), machine_key(2)).await.unwrap();
+    assert_ne!(other.erased_label(&chain(1)), label);
+
+    assert_eq!(shares.marked().await.unwrap(), Height::new(0));
+    shares.mark(Height::new(7)).await.unwrap();
+    shares.mark(Height::new(9)).await.unwrap();
+    assert_eq!((open().await.marked().await.unwrap(), open().await.count()), (Height::new(9), 2));
+}

@@ -7,6 +7,7 @@
 mod consent;
 mod data;
 mod emergency;
+mod erasure;
 mod keys;
 mod ledger;
 mod rpc;
@@ -18,7 +19,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 fn all() -> Vec<Golden> {
-    let all = [ledger::all(), consent::all(), data::all(), keys::all(), emergency::all(), rpc::all()];
+    let all = [
+        ledger::all(),
+        consent::all(),
+        data::all(),
+        keys::all(),
+        emergency::all(),
+        rpc::all(),
+        erasure::all(),
+    ];
     all.into_iter().flatten().collect()
 }
 
