@@ -8,6 +8,7 @@ use crate::read::{fault_line, fault_value};
 use crate::session::Session;
 use salus_client::accounting::Detail;
 use salus_client::listing::{AccessList, ListedAccess};
+use salus_wire::consent::{Intent, Reason, Vouching};
 use serde_json::{Value, json};
 
 /// Runs the command.
@@ -58,13 +59,22 @@ fn access_line(access: &ListedAccess) -> String {
     let (index, height) = (access.index, access.since.height);
     match &access.intent {
         Some(intent) => format!(
-            "  access {index} at height {height}: party {} for {}",
+            "  access {index} at height {height}: party {} for {}{}",
             intent.terms.requester,
-            intent.terms.purpose.code()
+            intent.terms.purpose.code(),
+            reason(intent).map(|reason| format!(", in an emergency: {}", reason.name())).unwrap_or_default(),
         ),
         None => {
             format!("  access {index} at height {height}: sealed wrongly by the reader, nothing was released")
         }
+    }
+}
+
+/// Why the glass was broken, if it was.
+fn reason(intent: &Intent) -> Option<Reason> {
+    match intent.terms.vouching {
+        Vouching::BreakGlass(reason) => Some(reason),
+        Vouching::Requester => None,
     }
 }
 
@@ -75,5 +85,6 @@ fn access_value(access: &ListedAccess) -> Value {
         "time_ms": access.since.time.get(),
         "requester": access.intent.as_ref().map(|intent| intent.terms.requester.to_string()),
         "purpose": access.intent.as_ref().map(|intent| intent.terms.purpose.code()),
+        "emergency": access.intent.as_ref().and_then(reason).map(Reason::name),
     })
 }

@@ -121,7 +121,9 @@ async fn glass_breaks_while_the_patients_hospital_is_dead_and_everybody_sees_it(
     // The patient sees each look, with its purpose; who was refused left no record.
     let accesses = scene.accesses();
     assert_eq!(accesses.len(), 2);
-    assert!(accesses.iter().all(|access| access["purpose"] == "ETREAT"));
+    assert!(
+        accesses.iter().all(|access| access["purpose"] == "ETREAT" && access["emergency"] == "incapable")
+    );
 
     // The officer of the nurse's member sees each, closes them, and then none is open.
     let open = scene.reviews(&[]);

@@ -1,8 +1,8 @@
 //! Breaking the glass: who may, how often, and what an unreviewed or unjustified use leads to. ADR 15.
 //!
-//! Each custodian judges by what it remembers itself. A look takes t = 2f + 1 custodians, of whom f + 1 are
-//! honest and remember it; the next needs t of n = 3f + 1 again, of whom at most 2f do not. So a bound that every
-//! honest custodian keeps alone holds for all together.
+//! Each custodian judges by what it remembers itself. A look takes t = 2f + 1 custodians, of whom at least f + 1 are
+//! honest and remember it. So k uses in all are at least k(f + 1) memories at 2f + 1 honest custodians, and a bound b
+//! that each of them keeps alone lets fewer than 2b uses through, however somebody picks whom to ask.
 
 use crate::decide::may_act;
 use crate::denied::Denied;
