@@ -39,7 +39,7 @@ impl Vocabulary {
             Self::Class => "the classes of data",
             Self::Kind => "the kinds of observation, such as `8867-4` or `mdc:131330`",
             Self::Purpose => "the purposes, such as `TREAT`",
-            Self::Naming => "`person`, `role` and `application`",
+            Self::Naming => "`person`, `role`, `application` and `emergency`",
             Self::Role => "the roles",
         }
     }
