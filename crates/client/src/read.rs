@@ -198,8 +198,14 @@ impl Reader {
         }
     }
 
+    /// A look in an emergency holds one tag alone: when that is taken, the next look is asked for.
     fn denied(&mut self, code: Code) -> Vec<Ask> {
-        if code == Code::AlreadyExists { self.retag() } else { self.fail(ClientError::Refused { code }) }
+        let whole = self.plan.grant.lane().is_some();
+        if code == Code::AlreadyExists && whole {
+            self.retag()
+        } else {
+            self.fail(ClientError::Refused { code })
+        }
     }
 
     /// Another access took the tag: first in ledger order wins, the loser takes the next that is free.

@@ -3,9 +3,10 @@
 use crate::world::{Reply, WRITER, World, heart_rate, list, read, span, waveform};
 use salus_client::ask::Silence;
 use salus_client::receipt::{anchor_key, receipt};
-use salus_client::{ClientError, ReadResult};
+use salus_client::{ClientError, LaneKey, ReadResult};
 use salus_clinical::Sample;
 use salus_wire::receipt::Leaf;
+use salus_wire::release::ShareBytes;
 use salus_wire::{Classes, Code, DataClass, MemberIndex, Purpose};
 
 /// Members answer as they are.
@@ -65,6 +66,22 @@ fn a_read_gives_the_classes_and_the_span_asked_for_and_no_more() {
     let got: Vec<u64> = result.samples.iter().map(|sample| seconds(sample.get())).collect();
     assert_eq!(got, [1, 2, 3, 4, 5, 6]);
     assert!(result.samples.iter().all(|sample| sample.get().reading().class() == DataClass::Vitals));
+}
+
+#[test]
+fn a_look_whose_tag_is_taken_is_refused_so_that_the_next_is_asked_for() {
+    let (mut world, written) = World::written(4);
+    let look = |world: &World| {
+        let mut plan = world.plan(&written.file);
+        let link = ShareBytes(written.file.lane_link(1).expect("all of the lane").to_secret());
+        plan.grant.lane = LaneKey::Look { place: 1, link };
+        plan
+    };
+    let first = look(&world);
+    assert_whole(&read(&mut world, first, honest).expect("the look is free"), &written.leaves);
+    let second = look(&world);
+    let refused = read(&mut world, second, honest).err().expect("it is taken");
+    assert_eq!(refused.code(), Code::AlreadyExists);
 }
 
 #[test]
