@@ -265,7 +265,7 @@ pub fn verdict(
     (may && signed).then_some(verdict)
 }
 
-fn registered<'view>(
+pub(crate) fn registered<'view>(
     view: &'view FinalView,
     party: PartyId,
     key: &PublicKey,
@@ -278,7 +278,7 @@ fn registered<'view>(
     Ok(identity)
 }
 
-fn is_officer(identity: &IdentityRecord) -> bool {
+pub(crate) fn is_officer(identity: &IdentityRecord) -> bool {
     identity.kind == PartyKind::Person && identity.roles.contains(Role::PrivacyOfficer)
 }
 
