@@ -38,7 +38,7 @@ pub struct NodeConfig {
     pub machine_key_file: PathBuf,
     /// What is known to be erased; outside the data folder, so that a backup of that does not set it back.
     /// Beside the machine key when left out.
-    pub erasures_file: PathBuf,
+    pub erasures_dir: PathBuf,
     /// The key that votes.
     pub consensus_key_file: PathBuf,
     /// The key that signs for store and custodian.
@@ -61,7 +61,7 @@ struct File {
     tls_key_file: PathBuf,
     machine_key_file: PathBuf,
     #[serde(default)]
-    erasures_file: Option<PathBuf>,
+    erasures_dir: Option<PathBuf>,
     consensus_key_file: PathBuf,
     service_key_file: PathBuf,
     custodian_key_file: PathBuf,
@@ -85,9 +85,9 @@ impl NodeConfig {
 
 impl File {
     fn within(self, folder: &Path) -> NodeConfig {
-        let erasures = self.erasures_file.unwrap_or_else(|| self.machine_key_file.with_extension(ERASURES));
+        let erasures = self.erasures_dir.unwrap_or_else(|| self.machine_key_file.with_extension(ERASURES));
         NodeConfig {
-            erasures_file: folder.join(erasures),
+            erasures_dir: folder.join(erasures),
             member: MemberIndex::new(self.member),
             consortium_file: folder.join(self.consortium_file),
             data_dir: folder.join(self.data_dir),
