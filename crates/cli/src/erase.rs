@@ -3,12 +3,13 @@
 
 use crate::args::{EraseCommand, Place};
 use crate::files::{load, store};
-use crate::grant::{finish_earlier, listing, revoke};
+use crate::grant::{TAKEN_MAX, finish_earlier, listing, revoke, taken};
 use crate::output::{Failure, Report};
 use crate::patient::{gateway_config, wallet};
 use crate::read::fault_line;
 use crate::session::{Session, rng};
-use salus_client::erasure::Addressees;
+use salus_client::erasure::{Addressees, Unnamed};
+use salus_client::listing::ListedGrant;
 use salus_client::{Errand, Fault, OrderFile, Receipts, Wallet};
 use salus_wire::ids::MemberIndex;
 use salus_wire::state::Standing;
@@ -23,30 +24,31 @@ const BAR_CELLS: usize = 24;
 /// Runs the command.
 pub(crate) async fn run(command: &EraseCommand) -> Result<Report, Failure> {
     match command {
-        EraseCommand::Order { place, wallet, out, and_wallet } => {
-            order(place, wallet, out, *and_wallet).await
+        EraseCommand::Order { place, wallet, out, leave_unnamed, and_wallet } => {
+            let unnamed = if *leave_unnamed { Unnamed::Leave } else { Unnamed::Wait };
+            order(place, wallet, out, unnamed, *and_wallet).await
         }
         EraseCommand::Status { place, wallet } => status(place, wallet).await,
         EraseCommand::Forget { place, gateway, order } => forget(place, gateway, order).await,
     }
 }
 
-async fn order(place: &Place, path: &Path, out: &Path, and_wallet: bool) -> Result<Report, Failure> {
+async fn order(
+    place: &Place,
+    path: &Path,
+    out: &Path,
+    unnamed: Unnamed,
+    and_wallet: bool,
+) -> Result<Report, Failure> {
     let session = Session::operator(place)?;
     let height = ordered(&session, path, out).await?;
     let errand = errand(&session, &wallet(path)?).await?;
-    let mut faults = Vec::new();
-    let closed = find(&session, path, &errand, height, &mut faults).await?;
+    let mut faults = find(&session, path, &errand, height, unnamed).await?;
     faults.extend(destroy(&session, path, &errand).await?);
     let receipts = receipts(&session, &errand).await?;
-    let mut report = report(&session, &receipts)
+    let mut report = report(&session, &receipts, &wallet(path)?)
         .line(format!("give `{}` to the operator of the gateway, for `salus erase forget`", out.display()))
         .lines(faults.iter().map(fault_line));
-    if closed > 0 {
-        report = report.line(format!(
-            "{closed} epochs had too few key shares to open for anybody; their fragments stay where they are, unreadable"
-        ));
-    }
     if !and_wallet {
         return Ok(report);
     }
@@ -64,27 +66,37 @@ async fn order(place: &Place, path: &Path, out: &Path, and_wallet: bool) -> Resu
 async fn ordered(session: &Session, path: &Path, out: &Path) -> Result<Height, Failure> {
     if wallet(path)?.order.is_none() {
         let _finished: Option<PathBuf> = finish_earlier(session, path).await?;
-        for grant in listing(session, path).await?.grants {
-            if grant.standing == Standing::Active {
-                revoke(session, path, grant.index).await?;
-            }
+        // What others put under a tag of the chain is nobody's grant, and not the patient's to withdraw.
+        let stands = |grant: &ListedGrant| grant.grant.is_some() && grant.standing == Standing::Active;
+        for grant in listing(session, path).await?.grants.into_iter().filter(stands) {
+            revoke(session, path, grant.index).await?;
         }
     }
-    let mut wallet = wallet(path)?;
-    let order = wallet.order_erasure(session.chain(), &mut rng()?)?;
-    let (tx, settled) = (order.tx.clone(), order.settled);
-    if !settled {
+    for _ in 0..TAKEN_MAX {
+        let mut wallet = wallet(path)?;
+        let order = wallet.order_erasure(session.chain(), &mut rng()?)?;
+        let (index, tx, settled) = (order.index, order.tx.clone(), order.settled);
+        if !settled {
+            store(path, &wallet)?;
+        }
+        let committed = match session.submit(&tx).await {
+            Err(failure) if failure.code == Code::AlreadyExists && !settled => {
+                wallet.passed_over(index);
+                store(path, &wallet)?;
+                continue;
+            }
+            committed => committed?,
+        };
+        if let Some(order) = &mut wallet.order {
+            order.settled = true;
+        }
         store(path, &wallet)?;
+        if let Some(file) = wallet.order_file() {
+            store(out, &file)?;
+        }
+        return Ok(committed.at.height);
     }
-    let committed = session.submit(&tx).await?;
-    if let Some(order) = &mut wallet.order {
-        order.settled = true;
-    }
-    store(path, &wallet)?;
-    if let Some(file) = wallet.order_file() {
-        store(out, &file)?;
-    }
-    Ok(committed.at.height)
+    Err(taken())
 }
 
 /// Closes the chain everywhere and finds the fragments, unless an earlier life of this command has. What is
@@ -94,17 +106,25 @@ async fn find(
     path: &Path,
     errand: &Errand,
     height: Height,
-    faults: &mut Vec<Fault>,
-) -> Result<usize, Failure> {
+    unnamed: Unnamed,
+) -> Result<Vec<Fault>, Failure> {
     let mut wallet = wallet(path)?;
-    let Some(order) = wallet.order.as_mut().filter(|order| order.epochs.is_none()) else { return Ok(0) };
+    let Some(order) = wallet.order.as_mut().filter(|order| order.epochs.is_none()) else {
+        return Ok(Vec::new());
+    };
     let bar = Bar::new("asking custodians", usize::from(errand.faults().members()));
-    let (found, failed) = session.client.close_chain(errand, height, &|done| bar.show(done)).await?;
+    let found = session.client.close_chain(errand, height, unnamed, &|done| bar.show(done)).await;
     bar.end();
-    faults.extend(failed);
+    let (found, faults) = found.map_err(|error| {
+        let said: Vec<String> = error.faults().iter().map(fault_line).collect();
+        let text =
+            format!("{error}; nothing is destroyed yet, nothing is released any more\n{}", said.join("\n"));
+        Failure::new(error.code(), text)
+    })?;
     order.epochs = Some(found.epochs);
+    order.unnamed = found.unnamed;
     store(path, &wallet)?;
-    Ok(found.closed)
+    Ok(faults)
 }
 
 /// Destroys fragments, then shares, at every member that has not signed.
@@ -131,8 +151,9 @@ async fn destroy(session: &Session, path: &Path, errand: &Errand) -> Result<Vec<
 
 async fn status(place: &Place, path: &Path) -> Result<Report, Failure> {
     let session = Session::operator(place)?;
-    let errand = errand(&session, &wallet(path)?).await?;
-    Ok(report(&session, &receipts(&session, &errand).await?))
+    let wallet = wallet(path)?;
+    let errand = errand(&session, &wallet).await?;
+    Ok(report(&session, &receipts(&session, &errand).await?, &wallet))
 }
 
 async fn errand(session: &Session, wallet: &Wallet) -> Result<Errand, Failure> {
@@ -150,7 +171,8 @@ async fn receipts(session: &Session, errand: &Errand) -> Result<Receipts, Failur
     Ok(session.client.receipts(errand, session.home, &session.policy()?).await?)
 }
 
-fn report(session: &Session, receipts: &Receipts) -> Report {
+fn report(session: &Session, receipts: &Receipts, wallet: &Wallet) -> Report {
+    let unnamed = wallet.order.as_ref().map_or(0, |order| order.unnamed);
     let faults = session.consortium.faults();
     let (count, members) = (receipts.count(), receipts.members.len());
     let (irrecoverable, complete) = (receipts.irrecoverable(faults), receipts.complete());
@@ -165,6 +187,7 @@ fn report(session: &Session, receipts: &Receipts) -> Report {
         "writer": receipts.writer.map(|at| at.height.get()),
         "missing": missing,
         "writer_missing": receipts.writer.is_none(),
+        "unnamed": unnamed,
     });
     let verdict = match (irrecoverable, complete) {
         (_, true) => "complete: every holder has signed that nothing is left".to_owned(),
@@ -184,6 +207,11 @@ fn report(session: &Session, receipts: &Receipts) -> Report {
         .line(verdict)
         .lines(absent)
         .lines(writer)
+        .lines((unnamed > 0).then(|| {
+            format!(
+                "the fragments of {unnamed} epochs could not be named and stay, as ciphertext without a key"
+            )
+        }))
 }
 
 /// As the operator of the gateway: sees the order stand, and forgets.

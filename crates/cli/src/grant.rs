@@ -20,6 +20,9 @@ use salus_wire::{Classes, Code, Codes, DataClass, Purpose, Purposes};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
+/// Places of a chain that one command passes over.
+pub(crate) const TAKEN_MAX: usize = 8;
+
 /// Runs the command.
 pub(crate) async fn run(command: &GrantCommand) -> Result<Report, Failure> {
     match command {
@@ -64,13 +67,12 @@ pub(crate) async fn run(command: &GrantCommand) -> Result<Report, Failure> {
 }
 
 /// Sees the grant final that an earlier command left in the wallet, if there is one: no tag of a
-/// chain may ever be left out. Gives the grantee's file.
+/// chain may ever be left out. Gives the grantee's file; none when another took the tag first.
 pub(crate) async fn finish_earlier(session: &Session, path: &Path) -> Result<Option<PathBuf>, Failure> {
     let mut wallet = wallet(path)?;
     let Some(pending) = &wallet.pending else { return Ok(None) };
     let file = path.with_extension(format!("{}.grant", pending.file.index));
-    finish(session, path, &mut wallet, &file).await?;
-    Ok(Some(file))
+    Ok(finish(session, path, &mut wallet, &file).await?.map(|_| file))
 }
 
 /// Commits a grant and writes the grantee's file. The wallet is stored before the ledger is asked.
@@ -81,26 +83,43 @@ pub(crate) async fn create(
     out: &Path,
 ) -> Result<(u16, Committed), Failure> {
     let mut wallet = wallet(path)?;
-    let terms = wish.terms(session).await?;
-    let consent = wish.consent.as_ref().map(consent::kept).transpose()?;
-    let index = wallet.grant(session.chain(), terms, &mut rng()?)?.file.index;
-    wallet.consents.extend(consent.map(|consent| (index, consent)));
-    store(path, &wallet)?;
-    finish(session, path, &mut wallet, out).await
+    for _ in 0..TAKEN_MAX {
+        let terms = wish.terms(session).await?;
+        let consent = wish.consent.as_ref().map(consent::kept).transpose()?;
+        let index = wallet.grant(session.chain(), terms, &mut rng()?)?.file.index;
+        wallet.consents.extend(consent.map(|consent| (index, consent)));
+        store(path, &wallet)?;
+        if let Some(done) = finish(session, path, &mut wallet, out).await? {
+            return Ok(done);
+        }
+    }
+    Err(taken())
+}
+
+/// Somebody sees every tag of a chain on its way and is first.
+pub(crate) fn taken() -> Failure {
+    Failure::new(Code::AlreadyExists, "others keep taking the chain's next tag; send through another member")
 }
 
 /// Sees the pending grant of a wallet final, and writes the grantee's file; that of an emergency grant stays in
-/// the wallet.
+/// the wallet. `None` when another is proven to have taken its tag: it is passed over.
 pub(crate) async fn finish(
     session: &Session,
     path: &Path,
     wallet: &mut Wallet,
     out: &Path,
-) -> Result<(u16, Committed), Failure> {
+) -> Result<Option<(u16, Committed)>, Failure> {
     let lost = || Failure::new(Code::Internal, "the wallet has no pending grant");
     let pending = wallet.pending.as_ref().ok_or_else(lost)?;
-    let committed = session.submit(&pending.tx).await?;
     let index = pending.file.index;
+    let committed = match session.submit(&pending.tx).await {
+        Err(failure) if failure.code == Code::AlreadyExists => {
+            wallet.passed_over(index);
+            store(path, wallet)?;
+            return Ok(None);
+        }
+        committed => committed?,
+    };
     let emergency = matches!(pending.file.grant.grantee, Grantee::Emergency { .. });
     if !emergency {
         store(out, &pending.file)?;
@@ -108,7 +127,7 @@ pub(crate) async fn finish(
     let file = wallet.settled(index);
     wallet.emergency.extend(file.filter(|_| emergency));
     store(path, wallet)?;
-    Ok((index, committed))
+    Ok(Some((index, committed)))
 }
 
 /// Withdraws the grant at `index`.
@@ -147,7 +166,7 @@ pub(crate) fn grant_line(listed: &ListedGrant) -> String {
         Some(grant) => {
             format!("grant {index} to {} since height {height}: {standing}", grantee(&grant.grantee))
         }
-        None => format!("grant {index} since height {height}: {standing}; its body does not open"),
+        None => format!("entry {index} since height {height}: not this wallet's; nothing opens by it"),
     }
 }
 

@@ -257,7 +257,7 @@ impl Ward {
         copy(&self.backups.join(member.to_string()), &self.data(member));
         if !with_record {
             let record = self.consortium.dir.join(format!("keys/member-{member}/machine.erasures"));
-            std::fs::remove_file(record).unwrap();
+            std::fs::remove_dir_all(record).unwrap();
         }
         self.consortium.start_member(member);
         let consortium = &self.consortium;

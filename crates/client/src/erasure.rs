@@ -8,7 +8,7 @@ use crate::error::{ClientError, Fault};
 use crate::grant::{Wallet, copy, seal};
 use borsh::{BorshDeserialize, BorshSerialize};
 use rand_core::CryptoRng;
-use salus_crypto::chain::{ChainAnchor, Link};
+use salus_crypto::chain::{CHAIN_LEN_MAX, ChainAnchor, Link};
 use salus_crypto::digest::Digest;
 use salus_crypto::kem::KemSecretKey;
 use salus_crypto::secret::Secret;
@@ -20,13 +20,13 @@ use salus_wire::erasure::{
     erased_info, erased_message, erasure_commitment,
 };
 use salus_wire::ids::{ChainId, EpochId, GrantTag, MemberIndex, PartyId, TimeMs};
-use salus_wire::limits::{ERASED_EPOCHS_MAX, GRANT_PLAIN_BYTES, RPC_BYTES_MAX};
+use salus_wire::limits::{EPOCHS_PER_ENVELOPE_MAX, ERASED_EPOCHS_MAX, GRANT_PLAIN_BYTES, RPC_BYTES_MAX};
 use salus_wire::release::{EpochShare, EpochShares, ShareBytes, reader_digest};
 use salus_wire::rpc::Request;
 use salus_wire::state::Tip;
 use salus_wire::tx::TxBody;
 use salus_wire::{Code, Faults, List, StateKey, StateValue, Tx, decode, encode, namespaces};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A patient's order, as the wallet keeps it.
 #[derive(BorshSerialize, BorshDeserialize)]
@@ -41,6 +41,8 @@ pub struct Order {
     pub reader: ShareBytes,
     /// What finds the fragments of each epoch; `None` until custodians have told.
     pub epochs: Option<Vec<KnownEpoch>>,
+    /// Epochs whose fragments nobody can name: they stay, as ciphertext whose key is gone.
+    pub unnamed: u32,
 }
 
 /// What finds the fragments of one epoch.
@@ -95,14 +97,25 @@ pub struct Addressees {
 #[derive(Default)]
 pub struct LastShares {
     epochs: BTreeMap<(TimeMs, EpochId), BTreeMap<MemberIndex, CheckedShare>>,
+    /// Who has given all that it holds, by its own word.
+    whole: BTreeSet<MemberIndex>,
 }
 
 /// The epochs that can be found.
 pub struct FoundEpochs {
     /// What finds them.
     pub epochs: Vec<KnownEpoch>,
-    /// Epochs of which too few shares were there: they open for nobody, and their fragments cannot be named.
-    pub closed: usize,
+    /// Epochs whose fragments cannot be named.
+    pub unnamed: u32,
+}
+
+/// Whether shares go although some fragments cannot be named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unnamed {
+    /// They do not: the order can be given again.
+    Wait,
+    /// They go, and those fragments stay as ciphertext.
+    Leave,
 }
 
 /// Who has signed that nothing is left, as one proof shows it.
@@ -139,7 +152,7 @@ impl Wallet {
     }
 
     fn make_order(&mut self, chain: ChainId, rng: &mut impl CryptoRng) -> Result<Order, ClientError> {
-        let index = self.next_index()?;
+        let index = self.next_index(CHAIN_LEN_MAX)?;
         let (seed, one_time, reader) = (self.chain(), SigningKey::generate(rng), Secret::random(rng));
         let reader = ShareBytes(reader);
         let mut salt = [0; 32];
@@ -150,14 +163,15 @@ impl Wallet {
             reader: reader_digest(&KemSecretKey::from_seed(copy(&reader)).public_key()),
             one_time: one_time.public_key(),
         };
+        let link = seed.link(index);
         let body = TxBody::CommitGrant {
-            tag: GrantTag(seed.link(index).tag()),
-            commitment: erasure_commitment(&erasure),
+            tag: GrantTag(link.tag()),
+            commitment: erasure_commitment(&link, &erasure),
             body: seal(&seed.body_key(index), GRANT_PLAIN_BYTES, &encode(&erasure), rng)?,
         };
         let tx = Tx::sign(chain, body, &one_time);
         self.one_time.push(ShareBytes(one_time.seed_for_storage()));
-        Ok(Order { index, tx, settled: false, reader, epochs: None })
+        Ok(Order { index, tx, settled: false, reader, epochs: None, unnamed: 0 })
     }
 
     /// The order, on its way to members; `None` when none was made.
@@ -203,9 +217,10 @@ impl OrderFile {
     #[must_use]
     pub fn chain_of(&self, value: &StateValue, writer: PartyId) -> Option<ChainAnchor> {
         let StateValue::Grant(record) = value else { return None };
-        let erasure = salus_consent::open_order(&self.body_key.0, record)?;
+        let erasure = salus_consent::open_order(&self.link(), &self.body_key.0, record)?;
         let first = Digest::from_bytes(*self.link().back(self.index).to_secret().danger_expose());
-        (erasure.writer == writer).then(|| ChainAnchor::from_digest(first))
+        let ours = erasure.writer == writer && erasure.one_time == record.one_time;
+        ours.then(|| ChainAnchor::from_digest(first))
     }
 
     fn link(&self) -> Link {
@@ -251,16 +266,17 @@ impl Errand {
         Request::Erase(EraseRequest { terms, signature })
     }
 
-    /// Takes one page of a custodian's shares into `shares`: how many it held, and how many are left.
+    /// Takes one page of a custodian's shares into `shares`; says whether it was the last. Every page but the last is
+    /// full, and none gives an epoch again: who gives pages without end gives signed epochs without end.
     ///
     /// # Errors
-    /// The code of what is wrong with it; nothing of it is kept then.
+    /// The code of what is wrong with it.
     pub fn take(
         &self,
         from: MemberIndex,
         page: &ErasedShares,
         shares: &mut LastShares,
-    ) -> Result<(u32, u32), Code> {
+    ) -> Result<bool, Code> {
         let ErasedShares { custodian, order, sealed, remaining, signature } = page;
         if *custodian != from || *order != self.tag() {
             return Err(Code::Malformed);
@@ -271,14 +287,21 @@ impl Errand {
         let info = erased_info(self.chain, from, *order);
         let plain = self.reader.open(&info, &[], sealed).map_err(|_| Code::BodyMismatch)?;
         let EpochShares(given) = decode(&plain, RPC_BYTES_MAX).map_err(|_| Code::Malformed)?;
-        let count = u32::try_from(given.len()).map_err(|_| Code::TooLarge)?;
-        let checked: Result<Vec<CheckedShare>, Code> =
-            given.into_vec().into_iter().map(|share| self.checked(from, share)).collect();
-        for share in checked? {
-            let epoch = (share.header().span.from(), share.header().epoch);
-            shares.epochs.entry(epoch).or_default().insert(from, share);
+        let last = *remaining == 0;
+        if !last && given.len() != EPOCHS_PER_ENVELOPE_MAX {
+            return Err(Code::Malformed);
         }
-        Ok((count, *remaining))
+        for share in given.into_vec() {
+            let share = self.checked(from, share)?;
+            let epoch = (share.header().span.from(), share.header().epoch);
+            if shares.epochs.entry(epoch).or_default().insert(from, share).is_some() {
+                return Err(Code::Malformed);
+            }
+        }
+        if last {
+            shares.whole.insert(from);
+        }
+        Ok(last)
     }
 
     fn checked(&self, from: MemberIndex, share: EpochShare) -> Result<CheckedShare, Code> {
@@ -316,32 +339,79 @@ fn receipt_keys(order: GrantTag, faults: Faults, writer: PartyId) -> Vec<StateKe
 }
 
 impl LastShares {
-    /// Puts together what can be.
+    /// Who has given all that it holds, by its own word.
     #[must_use]
-    pub fn find(self) -> FoundEpochs {
-        let mut found = FoundEpochs { epochs: Vec::new(), closed: 0 };
+    pub const fn whole(&self) -> &BTreeSet<MemberIndex> {
+        &self.whole
+    }
+
+    /// Whether nothing more is needed: n − f custodians gave all, so that every epoch that n − f took is among
+    /// these, and each has the t shares that name its fragments.
+    #[must_use]
+    pub fn suffice(&self, faults: Faults) -> bool {
+        let needed = usize::from(faults.key_threshold());
+        self.whole.len() >= usize::from(faults.quorum())
+            && self.epochs.values().all(|shares| shares.len() >= needed)
+    }
+
+    /// Who says that it gave all, and lacks an epoch that others gave: it missed it, or keeps it back.
+    #[must_use]
+    pub fn lacking(&self) -> Vec<Fault> {
+        let lacks = |member: &&MemberIndex| self.epochs.values().any(|shares| !shares.contains_key(*member));
+        let lacking = self.whole.iter().filter(lacks);
+        lacking.map(|member| fault(*member, Code::NothingHeld, "an epoch that others hold")).collect()
+    }
+
+    /// Puts together what can be, once nothing more comes.
+    ///
+    /// # Errors
+    /// [`ClientError::TooFewShares`] when fewer than n − f custodians gave all they hold: then there may be epochs
+    /// of which nothing is known. [`ClientError::Unnamed`] when an epoch has fewer than t shares, and those who did
+    /// not answer or lied may hold as many more as make t, unless they are to be left.
+    pub fn find(self, of: Faults, unnamed: Unnamed, faults: Vec<Fault>) -> Result<FoundEpochs, ClientError> {
+        let (released, needed) = (self.whole.len(), usize::from(of.quorum()));
+        if released < needed {
+            return Err(ClientError::TooFewShares { released, needed, faults });
+        }
+        let silent = usize::from(of.members()).saturating_sub(released);
+        let more = silent.saturating_add(usize::from(of.tolerated()));
+        let (mut found, mut lost, mut open) = (Vec::new(), 0_usize, 0_usize);
         for shares in self.epochs.into_values() {
+            let may_be = shares.len().saturating_add(more);
             match OpeningEpoch::combine(shares.into_values().collect()) {
                 Ok(epoch) => {
                     let locators = ShareBytes(epoch.locators().to_secret());
-                    found.epochs.push(KnownEpoch { locators, segments: 0 });
+                    found.push(KnownEpoch { locators, segments: 0 });
                 }
-                Err(_) => found.closed = found.closed.saturating_add(1),
+                Err(_) if may_be >= usize::from(of.key_threshold()) => open = open.saturating_add(1),
+                Err(_) => lost = lost.saturating_add(1),
             }
         }
-        found
+        if open > 0 && unnamed == Unnamed::Wait {
+            return Err(ClientError::Unnamed { epochs: open, faults });
+        }
+        let unnamed = u32::try_from(lost.saturating_add(open)).unwrap_or(u32::MAX);
+        Ok(FoundEpochs { epochs: found, unnamed })
     }
 }
 
-/// The epochs in runs that one request may name.
+/// How far stores look for an epoch's segments, given what each said: as far as f + 1 members had any, so that one
+/// that lies does not send the others through places where nothing ever was.
 #[must_use]
-pub fn runs(epochs: &[KnownEpoch]) -> Vec<List<ErasedEpoch, ERASED_EPOCHS_MAX>> {
+pub fn agreed_count(mut counts: Vec<u32>, faults: Faults) -> u32 {
+    counts.sort_unstable_by(|a, b| b.cmp(a));
+    counts.get(usize::from(faults.tolerated())).copied().unwrap_or(0)
+}
+
+/// As many of the first of these epochs as one request may name.
+#[must_use]
+pub fn named(epochs: &[KnownEpoch]) -> List<ErasedEpoch, ERASED_EPOCHS_MAX> {
     let named = |epoch: &KnownEpoch| ErasedEpoch {
         locators: ShareBytes(copy(&epoch.locators)),
         segments: epoch.segments,
     };
-    let runs = epochs.chunks(ERASED_EPOCHS_MAX);
-    runs.filter_map(|run| List::new(run.iter().map(named).collect()).ok()).collect()
+    let first = epochs.iter().take(ERASED_EPOCHS_MAX).map(named).collect();
+    List::new(first).unwrap_or_else(|_| List::empty())
 }
 
 impl Receipts {
@@ -380,7 +450,7 @@ pub(crate) fn fault(member: MemberIndex, code: Code, detail: &str) -> Fault {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::grant::{GrantTerms, open_grant};
+    use crate::grant::{GrantTerms, ORDER_PLACES, open_grant};
     use rand::SeedableRng;
     use rand::rngs::StdRng;
     use salus_crypto::chain::ChainTag;
@@ -429,8 +499,9 @@ mod tests {
         assert_eq!(encode(&tx).len(), encode(&granted).len());
         let (record, key) = (entry(&tx), wallet.chain().body_key(2));
         assert!(open_grant(&key, &record.body).is_none());
-        assert!(salus_consent::open_order(&key, &record).is_some());
-        assert!(salus_consent::open_order(&wallet.chain().body_key(1), &entry(&granted)).is_none());
+        assert!(salus_consent::open_order(&wallet.chain().link(2), &key, &record).is_some());
+        let (first, its_key) = (wallet.chain().link(1), wallet.chain().body_key(1));
+        assert!(salus_consent::open_order(&first, &its_key, &entry(&granted)).is_none());
         let TxBody::CommitGrant { tag, .. } = &tx.body else { panic!("an order is committed") };
         assert_eq!(*tag, GrantTag(wallet.chain().link(2).tag()));
 
@@ -440,6 +511,47 @@ mod tests {
         assert_eq!(file.chain_of(&value, WRITER), Some(wallet.chain().anchor()));
         assert_eq!(file.chain_of(&value, PartyId::new([5; 16])), None);
         assert_eq!(file.chain_of(&StateValue::Grant(entry(&granted)), WRITER), None);
+    }
+
+    #[test]
+    fn a_place_that_another_took_is_passed_over() {
+        let mut rng = StdRng::seed_from_u64(1);
+        let mut wallet = Wallet::generate(WRITER, &mut rng);
+        wallet.grant(CHAIN, terms(), &mut rng).unwrap();
+        wallet.passed_over(1);
+        assert_eq!(wallet.grant(CHAIN, terms(), &mut rng).unwrap().file.index, 2);
+        // What stands elsewhere is left alone.
+        wallet.passed_over(1);
+        assert!(wallet.settled(2).is_some());
+        assert_eq!(wallet.order_erasure(CHAIN, &mut rng).unwrap().index, 3);
+        wallet.passed_over(3);
+        let order = wallet.order_erasure(CHAIN, &mut rng).unwrap();
+        assert_eq!(order.index, 4);
+        order.settled = true;
+        wallet.passed_over(4);
+        assert_eq!(wallet.order.as_ref().map(|order| order.index), Some(4));
+        // An order as its squatter copied it: the same body and commitment, another key.
+        let tx = wallet.order.as_ref().unwrap().tx.clone();
+        let file = wallet.order_file().unwrap();
+        let value = |one_time| StateValue::Grant(GrantRecord { one_time, ..entry(&tx) });
+        assert!(file.chain_of(&value(tx.signer), WRITER).is_some());
+        assert!(file.chain_of(&value(SigningKey::generate(&mut rng).public_key()), WRITER).is_none());
+    }
+
+    #[test]
+    fn a_chain_that_is_full_of_grants_can_be_erased() {
+        let mut rng = StdRng::seed_from_u64(1);
+        let mut wallet = Wallet::generate(WRITER, &mut rng);
+        wallet.one_time =
+            (0..CHAIN_LEN_MAX - ORDER_PLACES).map(|_| ShareBytes(Secret::from_bytes([1; 32]))).collect();
+        let full = wallet.grant(CHAIN, terms(), &mut rng).map(drop);
+        assert!(matches!(full, Err(ClientError::ChainUsedUp)));
+        for place in 1..=ORDER_PLACES {
+            let index = CHAIN_LEN_MAX - ORDER_PLACES + place;
+            assert_eq!(wallet.order_erasure(CHAIN, &mut rng).unwrap().index, index);
+            wallet.passed_over(index);
+        }
+        assert!(matches!(wallet.order_erasure(CHAIN, &mut rng).map(drop), Err(ClientError::ChainUsedUp)));
     }
 
     #[test]

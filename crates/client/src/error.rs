@@ -33,6 +33,14 @@ pub enum ClientError {
         /// What each of the others said.
         faults: Vec<Fault>,
     },
+    /// Of some epochs too few shares came to say which fragments are theirs, and others may hold more.
+    #[error("the fragments of {epochs} epochs cannot be named yet")]
+    Unnamed {
+        /// How many epochs.
+        epochs: usize,
+        /// What each custodian did that did not give all.
+        faults: Vec<Fault>,
+    },
     /// Fewer good fragments than rebuild a segment.
     #[error("too few good fragments of a segment")]
     TooFewFragments {
@@ -83,6 +91,7 @@ impl ClientError {
             Self::TooFewShares { needed, faults, .. } => {
                 common_reason(*needed, faults).unwrap_or(Code::TooFewShares)
             }
+            Self::Unnamed { .. } => Code::FragmentsUnnamed,
             Self::TooFewFragments { .. } => Code::TooFewFragments,
             Self::Writer { .. } => Code::WriterFault,
             Self::Unproven { .. } => Code::ProofInvalid,
@@ -98,6 +107,7 @@ impl ClientError {
     pub fn faults(&self) -> &[Fault] {
         match self {
             Self::TooFewShares { faults, .. }
+            | Self::Unnamed { faults, .. }
             | Self::TooFewFragments { faults }
             | Self::Unproven { faults }
             | Self::Stale { faults } => faults,

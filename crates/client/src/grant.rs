@@ -27,6 +27,8 @@ pub type Consent = Blob<CONSENT_BYTES_MAX>;
 
 /// Grants that one wallet entry can hold: the chain's length.
 pub const GRANTS_MAX: u16 = CHAIN_LEN_MAX;
+/// Places at the end of a chain that no grant takes, so that an order of erasure always finds one.
+pub const ORDER_PLACES: u16 = 16;
 
 /// A patient's chain with one writer. Its seed and the one-time keys are secrets of the patient.
 #[derive(BorshSerialize, BorshDeserialize)]
@@ -142,7 +144,7 @@ impl Wallet {
         if self.order.is_some() {
             return Err(ClientError::Erased);
         }
-        let index = self.next_index()?;
+        let index = self.next_index(GRANTS_MAX.saturating_sub(ORDER_PLACES))?;
         let seed = self.chain();
         let lane = lane_seed(&seed, index);
         let one_time = SigningKey::generate(rng);
@@ -181,10 +183,19 @@ impl Wallet {
         Some(Tx::sign(chain, TxBody::RevokeGrant { tag }, &key))
     }
 
-    /// The place of the next entry of the chain.
-    pub(crate) fn next_index(&self) -> Result<u16, ClientError> {
+    /// The tag at `index` is proven to be taken by what is none of this wallet's: somebody saw it on its way to the
+    /// ledger and was first. What was to stand there is made anew at the next place; what does stand there means
+    /// nothing to anybody. The wallet must be stored.
+    pub fn passed_over(&mut self, index: u16) {
+        self.pending.take_if(|pending| pending.file.index == index);
+        self.order.take_if(|order| order.index == index && !order.settled);
+        self.consents.retain(|(of, _)| *of != index);
+    }
+
+    /// The place of the next entry of the chain, at most `last`.
+    pub(crate) fn next_index(&self, last: u16) -> Result<u16, ClientError> {
         let index = u16::try_from(self.one_time.len()).ok().and_then(|made| made.checked_add(1));
-        index.filter(|index| *index <= GRANTS_MAX).ok_or(ClientError::ChainUsedUp)
+        index.filter(|index| *index <= last).ok_or(ClientError::ChainUsedUp)
     }
 
     fn body(
@@ -277,7 +288,7 @@ fn commit(
 ) -> Result<Tx, ClientError> {
     let body = TxBody::CommitGrant {
         tag: GrantTag(link.tag()),
-        commitment: grant_commitment(grant),
+        commitment: grant_commitment(link, grant),
         body: seal(body_key, GRANT_PLAIN_BYTES, &encode(grant), rng)?,
     };
     Ok(Tx::sign(chain, body, one_time))

@@ -46,8 +46,8 @@ pub struct AccessList {
 pub struct ListedGrant {
     /// Its place on the chain, from 1.
     pub index: u16,
-    /// What was granted; `None` when the body does not open or match, which only the patient's own
-    /// wallet can have caused.
+    /// What was granted; `None` when the entry is none of this wallet's: somebody took the tag first, and nothing
+    /// opens by it.
     pub grant: Option<Grant>,
     /// Whether it is no grant but the patient's order that everything be destroyed.
     pub erasure: bool,
@@ -329,14 +329,16 @@ fn listed_grant(index: u16, chain: &Walk, lane: &Walk, state: &ProvenState) -> O
     let accesses: Option<Vec<ListedAccess>> =
         (1..=lane.present).map(|place| listed_access(place, lane, state)).collect();
     let grant = opened_grant(chain, index, record);
-    let erasure = open_order(&chain.seed.body_key(index), record).is_some();
+    let order = open_order(&chain.seed.link(index), &chain.seed.body_key(index), record);
+    let erasure = order.is_some_and(|order| order.one_time == record.one_time);
     let (since, standing) = (record.since, record.standing);
     Some(ListedGrant { index, grant, erasure, since, standing, accesses: accesses? })
 }
 
 fn opened_grant(chain: &Walk, index: u16, record: &GrantRecord) -> Option<Grant> {
     let grant = open_grant(&chain.seed.body_key(index), &record.body)?;
-    (grant_commitment(&grant) == record.commitment).then_some(grant)
+    let committed = grant_commitment(&chain.seed.link(index), &grant) == record.commitment;
+    (committed && grant.one_time == record.one_time).then_some(grant)
 }
 
 fn listed_access(index: u16, lane: &Walk, state: &ProvenState) -> Option<ListedAccess> {

@@ -24,6 +24,17 @@ use salus_wire::{AccessTag, MemberIndex, PartyId, Purpose, TimeMs, namespaces};
 /// Milliseconds within which a permit must be redeemed: the decision is about now.
 pub const PERMIT_MS_MAX: u64 = 5_000;
 
+/// A request of which every clause holds but one, that this custodian has not refused the grant:
+/// [`Decided::permit`]. What stands in the way of a vote is asked apart from what takes long to weigh.
+#[must_use = "what is decided permits nothing yet"]
+pub struct Decided {
+    opened: Opened,
+    member: MemberIndex,
+    grounds: Grounds,
+    at: Tip,
+    decided: TimeMs,
+}
+
 /// Evidence that one requester may be given key shares under one access, as decided at one head.
 /// It cannot be copied, stored, sent or made anywhere else, and [`Permit::redeem`] uses it up.
 #[must_use = "a permit that is not redeemed releases nothing"]
@@ -51,10 +62,9 @@ pub struct Redeemed {
 pub fn decide(
     introduced: Introduced,
     view: &FinalView,
-    refusals: &Refusals,
     policies: &mut Policies,
     now: TimeMs,
-) -> Result<Permit, Denied> {
+) -> Result<Decided, Denied> {
     let Introduced { opened, .. } = introduced;
     view.fresh(now)?;
     if view.at().height < opened.seen_at {
@@ -68,8 +78,20 @@ pub fn decide(
     let mut grounds = judge(&opened.opened_grant, &ask)?;
     grounds.allowed_by = by_the_policy(&ask, grounds.named, view, policies)?;
     within_the_intent(&opened)?;
-    not_revoked(&opened, view, refusals)?;
-    Ok(Permit { opened, member, grounds, at: view.at(), decided: now })
+    not_revoked(&opened, view)?;
+    Ok(Decided { opened, member, grounds, at: view.at(), decided: now })
+}
+
+impl Decided {
+    /// The last clause (P2), and the permit.
+    ///
+    /// # Errors
+    /// [`Denied::GrantRefused`].
+    pub fn permit(self, refusals: &Refusals) -> Result<Permit, Denied> {
+        let Self { opened, member, grounds, at, decided } = self;
+        ensure(!refusals.refuses(&opened.grant_tag()), Denied::GrantRefused)?;
+        Ok(Permit { opened, member, grounds, at, decided })
+    }
 }
 
 /// P3: the access is used within its time.
@@ -168,12 +190,11 @@ fn within_the_intent(opened: &Opened) -> Result<(), Denied> {
     ensure(said.span.covers(&asked.span), Denied::SpanBeyondIntent)
 }
 
-/// P1 and P2. Any revocation in the view denies, whether it came before the access or after.
-fn not_revoked(opened: &Opened, view: &FinalView, refusals: &Refusals) -> Result<(), Denied> {
+/// P1. Any revocation in the view denies, whether it came before the access or after.
+fn not_revoked(opened: &Opened, view: &FinalView) -> Result<(), Denied> {
     let record = find_grant(view, opened.grant_tag())?;
     let stands = record.standing == Standing::Active || is(Bug::RevokedStandingIgnored);
-    ensure(stands, Denied::GrantRevoked)?;
-    ensure(!refusals.refuses(&opened.grant_tag()), Denied::GrantRefused)
+    ensure(stands, Denied::GrantRevoked)
 }
 
 impl Opened {

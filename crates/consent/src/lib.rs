@@ -30,8 +30,9 @@
 //!    registered never changes, so that any view tells.
 //! 4. [`Introduced::reads`] names the grant, the requester again and the policy of their member, for
 //!    a view that is not older than the first. [`decide`] judges, and everything that can change on
-//!    the ledger is judged at this one head.
-//! 5. [`Permit::redeem`] at the moment of release.
+//!    the ledger is judged at this one head. This is what takes long: no lock is needed for it.
+//! 5. [`Decided::permit`] asks the refusals, and nothing else.
+//! 6. [`Permit::redeem`] at the moment of release.
 //!
 //! Earlier tags are checked *all the way back*, not only the one before: a reader who could start
 //! a lane at its fifth tag would hide it from a list that ends at the first absence. What was once
@@ -60,7 +61,7 @@ mod activity;
 mod order;
 
 pub use activity::{ActivityPermit, AdmittedActivity};
-pub use decide::{PERMIT_MS_MAX, Permit, Redeemed, decide};
+pub use decide::{Decided, PERMIT_MS_MAX, Permit, Redeemed, decide};
 pub use denied::Denied;
 pub use desk::{Admitted, Desk};
 pub use glass::{

@@ -6,7 +6,7 @@ use crate::desk::Admitted;
 use crate::view::FinalView;
 use crate::walked::Shown;
 use borsh::BorshDeserialize;
-use salus_crypto::chain::open_body;
+use salus_crypto::chain::{Link, open_body};
 use salus_crypto::kem::KemPublicKey;
 use salus_crypto::secret::Secret;
 use salus_crypto::sign::Signature;
@@ -54,7 +54,7 @@ impl Admitted {
         self.no_gap(view)?;
         let grant = find_grant(view, self.grant_tag())?;
         let intent = open_intent(&self.access.link.body_key(), access)?;
-        let opened_grant = open_grant(&self.grant_body_key, grant)?;
+        let opened_grant = open_grant(&self.grant.link, &self.grant_body_key, grant)?;
         Ok(Opened {
             chain: self.chain,
             since: access.since,
@@ -151,9 +151,10 @@ fn open_intent(key: &Secret<32>, access: &AccessRecord) -> Result<Intent, Denied
     Ok(intent)
 }
 
-fn open_grant(key: &Secret<32>, record: &GrantRecord) -> Result<Grant, Denied> {
+/// The commitment holds the link: what somebody put under the tag before they knew it is no grant.
+fn open_grant(link: &Link, key: &Secret<32>, record: &GrantRecord) -> Result<Grant, Denied> {
     let grant: Grant = open(key, &record.body, GRANT_PLAIN_BYTES).ok_or(Denied::GrantSealed)?;
-    if grant_commitment(&grant) != record.commitment {
+    if grant_commitment(link, &grant) != record.commitment {
         return Err(Denied::GrantCommitment);
     }
     if grant.one_time != record.one_time {

@@ -1,11 +1,13 @@
 //! Erasure: whether a request comes from the holder of a chain, whose order that everything under it be
 //! destroyed is final. The only room where an [`Ordered`] is made.
 //!
-//! An order is an entry of the chain it erases. The next tag of a chain can be taken only by whoever holds its
-//! seed: a grantee who was shown a link can compute earlier tags, and those are taken. So the checks are those
-//! of a grant, with another commitment: signature and replay first; the entry final, without a gap before it,
-//! committed with the key that signs the request; the body opened, and an order. Once that is so, it stays so:
-//! an order is never withdrawn, and a revocation of its entry means nothing.
+//! An order is an entry of the chain it erases, and its commitment holds the link there. Whoever sees a tag on its
+//! way to the ledger can take it first, but does not know the link then; and by the time that a later link is shown,
+//! from which the earlier ones follow, the entry stands. So only who held the chain's seed has made an order, and
+//! what others put under a tag is neither order nor grant: it is passed over, and counts as no gap. The checks are
+//! those of a grant, with another commitment: signature and replay first; the entry final, without a gap before it,
+//! committed with the key that signs the request; the body opened, and an order. Once that is so, it stays so: an
+//! order is never withdrawn, and a revocation of its entry means nothing.
 
 use crate::denied::Denied;
 use crate::judge::ensure;
@@ -99,7 +101,7 @@ impl AdmittedOrder {
             view.get(&StateKey::Grant(*before))?.ok_or(Denied::GrantGap)?;
         }
         ensure(record.one_time == self.one_time, Denied::OtherOneTime)?;
-        let erasure = open_order(&self.body_key, record).ok_or(Denied::NotAnOrder)?;
+        let erasure = open_order(&self.order.link, &self.body_key, record).ok_or(Denied::NotAnOrder)?;
         ensure(erasure.one_time == record.one_time, Denied::GrantOneTime)?;
         ensure(reader_digest(&self.reader) == erasure.reader, Denied::OtherReader)?;
         let (grants, writer) = (self.order.anchor, erasure.writer);
@@ -150,10 +152,11 @@ impl Ordered {
     }
 }
 
-/// Opens the sealed body of an entry of a grant chain, if it is an order and not a grant.
+/// Opens the sealed body of the entry at `link` of a grant chain, if it is an order and not a grant, and was committed
+/// by whoever knew the link.
 #[must_use]
-pub fn open_order(body_key: &Secret<32>, record: &GrantRecord) -> Option<Erasure> {
+pub fn open_order(link: &Link, body_key: &Secret<32>, record: &GrantRecord) -> Option<Erasure> {
     let plain = open_body(body_key, &record.body).ok()?;
     let erasure: Erasure = decode(&plain, GRANT_PLAIN_BYTES).ok()?;
-    (erasure_commitment(&erasure) == record.commitment).then_some(erasure)
+    (erasure_commitment(link, &erasure) == record.commitment).then_some(erasure)
 }

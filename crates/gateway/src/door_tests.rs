@@ -4,17 +4,20 @@
 use crate::desk::{Desk, Tolerance};
 use crate::device_client::{DeviceClient, Dialect, Settled};
 use crate::error::DeviceError;
-use crate::intake::intake;
+use crate::forget::{Mark, Premises, forget_in_steps, settle};
+use crate::intake::{Intake, intake};
 use crate::mqtt::door;
-use crate::quarantine::{self, quarantine};
+use crate::quarantine::{self, Shelf, quarantine};
 use crate::registry::tests::{PARTY, device_key, enrolled, machine_key, registry};
 use crate::registry::{Registry, Standing};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
 use salus_clinical::{Decimal, Reading, Value, frame, kind};
 use salus_link::tls::TrustedAuthority;
 use salus_link::{Authority, DeviceTls, ServerTls, Subject};
-use salus_store::queue::{self, Queue, Reader};
+use salus_store::queue::{self, Queue, Reader, RowNumber};
 use salus_wire::tx::enrolment_commitment;
-use salus_wire::{Code, DeviceId, MemberIndex, Sequence, TimeMs};
+use salus_wire::{Code, DeviceId, GrantTag, MemberIndex, Sequence, TimeMs};
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -37,11 +40,13 @@ struct Front {
     authority: Authority,
     folder: Arc<TempDir>,
     registry: Arc<Registry>,
+    intake: Intake,
+    shelf: Shelf,
     queue: Queue,
     reader: Option<Reader>,
     tasks: Vec<JoinHandle<()>>,
     _close: watch::Sender<bool>,
-    _registry_folder: TempDir,
+    registry_folder: TempDir,
 }
 
 impl Front {
@@ -58,8 +63,10 @@ impl Front {
         let registry = Arc::new(registry);
         let limits = queue::Limits { bytes_max: 300_000, file_bytes_max: 20_000 };
         let (queue, reader) = open(&folder, limits).await;
-        let (intake, checker) = intake(queue.clone());
-        let (quarantine, ring) = quarantine(folder.path().join("quarantine"), machine_key());
+        let (intake, checker) = intake(queue.clone(), Arc::clone(&registry));
+        let (quarantine, ring, shelf) =
+            quarantine(folder.path().join("quarantine"), machine_key(), Arc::clone(&registry));
+        let to_queue = intake.clone();
         let (close, open) = watch::channel(true);
         let desk = Desk {
             registry: Arc::clone(&registry),
@@ -87,11 +94,13 @@ impl Front {
             authority,
             folder,
             registry,
+            intake: to_queue,
+            shelf,
             queue,
             reader,
             tasks,
             _close: close,
-            _registry_folder: registry_folder,
+            registry_folder,
         }
     }
 
@@ -111,8 +120,8 @@ impl Front {
 
     /// Ends everything at once, as `kill -9` would, and starts again on the same folder.
     async fn killed_and_started(self) -> Self {
-        let Self { authority, folder, queue, tasks, reader, .. } = self;
-        drop((queue, reader));
+        let Self { authority, folder, queue, tasks, reader, intake, .. } = self;
+        drop((queue, reader, intake));
         for task in tasks {
             task.abort();
             let _ = task.await;
@@ -248,6 +257,68 @@ async fn what_was_refused_is_in_quarantine() {
         }
     };
     assert_eq!((kept[0].code, &*kept[0].frame), (Code::FrameMalformed, &b"no frame"[..]));
+}
+
+/// Has patient `n` forgotten, as the operator does, and gives the mark that is ready.
+fn forgotten(front: &Front, n: u8) -> Mark {
+    let chain =
+        salus_crypto::chain::ChainSeed::new(salus_crypto::secret::Secret::from_bytes([n; 32])).anchor();
+    let order = GrantTag(salus_crypto::chain::ChainTag::from_digest(salus_crypto::digest::Digest::ZERO));
+    let (registry, quarantine) = (front.registry_folder.path(), front.folder.path().join("quarantine"));
+    let premises = Premises { registry, quarantine: &quarantine, key: &machine_key() };
+    forget_in_steps(&premises, order, &chain, &mut StdRng::seed_from_u64(1), &mut || Ok(())).unwrap();
+    front.registry.refresh().unwrap();
+    front.registry.ready().remove(0).1
+}
+
+async fn in_quarantine(front: &Front, count: usize) {
+    let folder = front.folder.path().join("quarantine");
+    while quarantine::list(&folder, &machine_key()).map_or(0, |kept| kept.len()) != count {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_kept_of_what_an_erased_patients_device_sends_on() {
+    let front = Front::start().await;
+    let mut theirs = front.connect(1, Dialect::V5).await.unwrap();
+    let mut others = front.connect(2, Dialect::V5).await.unwrap();
+    assert_eq!(settle_one(&mut theirs, good(1, 1)).await.result, Ok(()));
+    assert!(settle_one(&mut theirs, b"no frame".to_vec()).await.result.is_err());
+    assert!(settle_one(&mut others, b"none either".to_vec()).await.result.is_err());
+    in_quarantine(&front, 2).await;
+    let mark = forgotten(&front, 9);
+    in_quarantine(&front, 1).await;
+    front.queue.done_below(front.queue.stats().durable_below).await.unwrap();
+    settle(&mark, &front.intake, &front.queue, &front.shelf).await.unwrap();
+    // Good frames and bad ones, and one that is kept of somebody else, so that these were looked at.
+    assert_eq!(code(&settle_one(&mut theirs, good(1, 2)).await), Some(Code::DeviceUnknown));
+    assert_eq!(code(&settle_one(&mut theirs, b"no frame".to_vec()).await), Some(Code::FrameMalformed));
+    assert!(settle_one(&mut others, b"a last one".to_vec()).await.result.is_err());
+    in_quarantine(&front, 2).await;
+    let kept = quarantine::list(&front.folder.path().join("quarantine"), &machine_key()).unwrap();
+    assert!(kept.iter().all(|refused| refused.device == DeviceId::new([2; 16])));
+    assert_eq!(front.queue.stats().durable_below, RowNumber::new(1));
+}
+
+#[tokio::test]
+async fn nothing_is_signed_before_the_old_files_of_the_queue_are_gone() {
+    let front = Front::start().await;
+    let mut client = front.connect(1, Dialect::V5).await.unwrap();
+    assert_eq!(settle_one(&mut client, good(1, 1)).await.result, Ok(()));
+    let files = || std::fs::read_dir(front.folder.path().join("queue")).unwrap().count();
+    let mark = forgotten(&front, 9);
+    let mut settled = Box::pin(settle(&mark, &front.intake, &front.queue, &front.shelf));
+    // The old file, the new one and the lock: the row is not done.
+    while files() < 3 {
+        assert!(futures::poll!(&mut settled).is_pending());
+        tokio::task::yield_now().await;
+    }
+    front.queue.done_below(RowNumber::new(0)).await.unwrap();
+    assert!(futures::poll!(&mut settled).is_pending());
+    front.queue.done_below(front.queue.stats().durable_below).await.unwrap();
+    settled.await.unwrap();
+    assert_eq!(files(), 2);
 }
 
 #[tokio::test]

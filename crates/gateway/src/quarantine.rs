@@ -1,18 +1,18 @@
 //! What a device sent and nobody could take, kept sealed for the biomedical engineer: a ring of the
 //! last refused frames, bounded in number and in bytes. It promises nothing about what falls out of
-//! it.
+//! it. Of a device that ever was an erased patient's nothing is kept, whatever it sends.
 
 use crate::forget;
+use crate::registry::Registry;
 use borsh::{BorshDeserialize, BorshSerialize};
 use rand::SeedableRng;
 use rand::rngs::{StdRng, SysRng};
 use salus_crypto::at_rest::MachineKey;
 use salus_wire::limits::FRAME_BYTES_MAX;
 use salus_wire::{Blob, Code, DeviceId, TimeMs, decode, encode};
-use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc;
 
 /// Frames kept; the oldest is overwritten.
@@ -42,14 +42,48 @@ pub(crate) struct Quarantine(mpsc::Sender<Quarantined>);
 /// The other end; runs until all of them are dropped.
 pub(crate) struct Ring {
     waiting: mpsc::Receiver<Quarantined>,
-    folder: PathBuf,
+    shelf: Shelf,
+}
+
+/// The frames on disk, as a running gateway writes and drops them: one at a time, so that none is written behind the
+/// back of who drops them.
+#[derive(Clone)]
+pub(crate) struct Shelf {
+    folder: Arc<PathBuf>,
     key: Arc<MachineKey>,
+    registry: Arc<Registry>,
+    turn: Arc<Mutex<()>>,
 }
 
 /// A ring in `folder`, made if absent.
-pub(crate) fn quarantine(folder: PathBuf, key: Arc<MachineKey>) -> (Quarantine, Ring) {
+pub(crate) fn quarantine(
+    folder: PathBuf,
+    key: Arc<MachineKey>,
+    registry: Arc<Registry>,
+) -> (Quarantine, Ring, Shelf) {
     let (sender, waiting) = mpsc::channel(WAITING_MAX);
-    (Quarantine(sender), Ring { waiting, folder, key })
+    let shelf = Shelf { folder: Arc::new(folder), key, registry, turn: Arc::default() };
+    (Quarantine(sender), Ring { waiting, shelf: shelf.clone() }, shelf)
+}
+
+impl Shelf {
+    /// Writes a frame, and drops the oldest for it. Blocks.
+    fn write(&self, number: u64, refused: &Quarantined, rng: &mut StdRng) -> std::io::Result<()> {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.registry.keeps_nothing_of(refused.device) {
+            return Ok(());
+        }
+        fs::create_dir_all(&*self.folder)?;
+        fs::write(self.folder.join(name(number)), self.key.seal(CONTEXT, &encode(refused), rng))?;
+        let oldest = number.checked_sub(FRAMES_MAX).map(|number| self.folder.join(name(number)));
+        oldest.map_or(Ok(()), |oldest| forget::remove(&oldest))
+    }
+
+    /// Drops every frame of devices that were an erased patient's; none comes after. Blocks.
+    pub(crate) fn drop_erased(&self) -> std::io::Result<usize> {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        drop_of(&self.folder, &self.key, |device| self.registry.keeps_nothing_of(device))
+    }
 }
 
 impl Quarantine {
@@ -69,20 +103,14 @@ impl Ring {
     /// nothing was promised.
     pub(crate) async fn run(mut self) {
         let Ok(mut rng) = StdRng::try_from_rng(&mut SysRng) else { return };
-        let mut next = newest(&self.folder).map_or(0, |number| number.wrapping_add(1));
+        let mut next = newest(&self.shelf.folder).map_or(0, |number| number.wrapping_add(1));
         while let Some(refused) = self.waiting.recv().await {
-            let sealed = self.key.seal(CONTEXT, &encode(&refused), &mut rng);
-            let path = self.folder.join(name(next));
-            let oldest = next.checked_sub(FRAMES_MAX).map(|number| self.folder.join(name(number)));
+            let (shelf, number) = (self.shelf.clone(), next);
             next = next.wrapping_add(1);
-            let folder = self.folder.clone();
-            let write = move || {
-                fs::create_dir_all(&folder)?;
-                fs::write(path, sealed)?;
-                oldest.map_or(Ok(()), |oldest| fs::remove_file(oldest).or(Ok(())))
-            };
-            let written = tokio::task::spawn_blocking(write).await;
-            if let Ok(Err(error)) = written.map(|written: std::io::Result<()>| written) {
+            let write = move || (shelf.write(number, &refused, &mut rng), rng);
+            let Ok((written, back)) = tokio::task::spawn_blocking(write).await else { return };
+            rng = back;
+            if let Err(error) = written {
                 tracing::warn!(%error, "a refused frame could not be kept");
             }
         }
@@ -98,34 +126,44 @@ pub fn list(folder: &Path, key: &MachineKey) -> std::io::Result<Vec<Quarantined>
     numbers.sort_unstable();
     let mut frames = Vec::new();
     for number in numbers {
-        let sealed = fs::read(folder.join(name(number)))?;
+        let Some(sealed) = read(&folder.join(name(number)))? else { continue };
         let plain = key.open(CONTEXT, &sealed).unwrap_or_default();
         frames.extend(decode::<Quarantined>(&plain, FRAME_BYTES_MAX.saturating_add(64)).ok());
     }
     Ok(frames)
 }
 
-/// Removes what came over the connections of `devices`; says how much. Blocks.
+/// Removes what came over the connections of some devices; says how much. What is gone already is no failure: a
+/// running gateway writes over the oldest. Blocks.
 pub(crate) fn drop_of(
     folder: &Path,
     key: &MachineKey,
-    devices: &BTreeSet<DeviceId>,
+    of: impl Fn(DeviceId) -> bool,
 ) -> std::io::Result<usize> {
-    if devices.is_empty() || !folder.exists() {
+    if !folder.exists() {
         return Ok(0);
     }
     let mut gone = 0_usize;
     for number in numbers(folder)? {
         let path = folder.join(name(number));
-        let plain = key.open(CONTEXT, &fs::read(&path)?).unwrap_or_default();
+        let Some(sealed) = read(&path)? else { continue };
+        let plain = key.open(CONTEXT, &sealed).unwrap_or_default();
         let refused = decode::<Quarantined>(&plain, FRAME_BYTES_MAX.saturating_add(64));
-        if refused.is_ok_and(|refused| devices.contains(&refused.device)) {
-            fs::remove_file(&path)?;
+        if refused.is_ok_and(|refused| of(refused.device)) {
+            forget::remove(&path)?;
             gone = gone.saturating_add(1);
         }
     }
     forget::sync(folder)?;
     Ok(gone)
+}
+
+/// A file's bytes; `None` when it is gone meanwhile.
+fn read(path: &Path) -> std::io::Result<Option<Vec<u8>>> {
+    match fs::read(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        bytes => bytes.map(Some),
+    }
 }
 
 fn name(number: u64) -> String {
@@ -149,14 +187,17 @@ fn newest(folder: &Path) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::registry::tests::machine_key;
+    use crate::registry::tests::{PARTY, machine_key};
 
     const DEVICE: DeviceId = DeviceId::new([1; 16]);
 
     #[tokio::test]
     async fn the_last_refused_frames_are_kept_sealed_and_no_more() {
         let folder = tempfile::tempdir().unwrap();
-        let (quarantine, ring) = quarantine(folder.path().to_owned(), machine_key());
+        let registry = Arc::new(Registry::new(folder.path().join("registry"), machine_key(), PARTY));
+        let (quarantine, ring, _shelf) =
+            quarantine(folder.path().join("quarantine"), machine_key(), registry);
+        let folder = folder.path().join("quarantine");
         let running = tokio::spawn(ring.run());
         for n in 0..FRAMES_MAX + 5 {
             let refused = Quarantined {
@@ -170,10 +211,10 @@ mod tests {
         quarantine.keep(Code::QueueFull, DEVICE, TimeMs::new(1), b"for now only");
         drop(quarantine);
         running.await.unwrap();
-        let kept = list(folder.path(), &machine_key()).unwrap();
+        let kept = list(&folder, &machine_key()).unwrap();
         assert_eq!(u64::try_from(kept.len()).unwrap(), FRAMES_MAX);
         assert_eq!(kept.last().unwrap().received, TimeMs::new(FRAMES_MAX + 4));
-        let bytes = fs::read(folder.path().join(name(FRAMES_MAX))).unwrap();
+        let bytes = fs::read(folder.join(name(FRAMES_MAX))).unwrap();
         assert!(!bytes.windows(5).any(|window| window == b"plain"));
     }
 }

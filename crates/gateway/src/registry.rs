@@ -6,7 +6,7 @@
 //! the files reveal no device.
 
 use crate::error::GatewayError;
-use crate::forget::{self, Mark};
+use crate::forget::{self, Mark, Stage};
 use borsh::{BorshDeserialize, BorshSerialize};
 use rand::SeedableRng;
 use rand::rngs::{StdRng, SysRng};
@@ -30,7 +30,7 @@ pub const ASSIGNMENTS_MAX: usize = 64;
 /// Grant tags of one patient's chain.
 pub const GRANT_TAGS_MAX: usize = 1_024;
 /// Bytes of one device's entry.
-const ENTRY_BYTES_MAX: usize = 4 * 1024 * 1024;
+pub(crate) const ENTRY_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 const CONTEXT: &[u8] = b"salus/registry/v1";
 const SUFFIX: &str = "device";
@@ -99,8 +99,17 @@ pub(crate) fn sealed_file(path: &Path, sealed: &[u8]) -> Result<(), GatewayError
 
 /// Every entry of a registry.
 pub(crate) fn all(folder: &Path, key: &MachineKey) -> Result<Vec<Enrolled>, GatewayError> {
-    let stamps = stamps(folder)?;
-    stamps.keys().filter(|path| is(path, SUFFIX)).map(|path| read(path, key)).collect()
+    let mut all = Vec::new();
+    for path in stamps(folder)?.keys().filter(|path| is(path, SUFFIX)) {
+        match read(path, key) {
+            Ok(device) => all.push(device),
+            // It was removed meanwhile.
+            Err(GatewayError::Unreadable { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(all)
 }
 
 /// Removes the entry of a device, which may be gone already.
@@ -142,8 +151,7 @@ fn marks(stamps: &BTreeMap<PathBuf, Stamp>, key: &MachineKey) -> (BTreeSet<Strin
     let (mut erased, mut marks) = (BTreeSet::new(), BTreeMap::new());
     for path in stamps.keys().filter(|path| is(path, forget::SUFFIX)) {
         let Some(name) = path.file_stem().and_then(|name| name.to_str()).map(str::to_owned) else { continue };
-        let plain = fs::read(path).ok().and_then(|sealed| key.open(forget::CONTEXT, &sealed).ok());
-        let mark = plain.and_then(|plain| decode::<Mark>(&plain, ENTRY_BYTES_MAX).ok());
+        let mark = fs::read(path).ok().and_then(|sealed| Mark::open(key, &sealed));
         marks.extend(mark.map(|mark| (name.clone(), mark)));
         erased.insert(name);
     }
@@ -187,6 +195,8 @@ struct Known {
     marks: BTreeMap<String, Mark>,
     /// Erased chains of which the pipeline has not been told.
     news: Vec<ChainAnchor>,
+    /// Erased chains that some entry named while this process ran: nothing more of theirs is taken.
+    barred: BTreeSet<ChainAnchor>,
 }
 
 /// The registry of a running gateway.
@@ -230,10 +240,13 @@ impl Registry {
         }
         let (erased, marks) = marks(&stamps, &self.key);
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        let held = known.devices.values().flat_map(|device| device.assignments.iter());
+        let held = known.devices.values().chain(devices.values());
+        let held = held.flat_map(|device| device.assignments.iter());
         let held: BTreeSet<ChainAnchor> = held.map(|assigned| assigned.assignment.grants).collect();
         let gone = |grants: &ChainAnchor| erased.contains(&forget::label(&self.key, grants).to_string());
-        let news: Vec<ChainAnchor> = held.into_iter().filter(gone).collect();
+        let news: Vec<ChainAnchor> =
+            held.into_iter().filter(gone).filter(|grants| !known.barred.contains(grants)).collect();
+        known.barred.extend(news.iter().copied());
         known.news.extend(news);
         known.stamps = stamps;
         known.devices = devices;
@@ -259,20 +272,40 @@ impl Registry {
         chains.into_iter().filter(gone).collect()
     }
 
-    /// Marks of which no receipt is known to be final.
-    pub(crate) fn unsigned(&self) -> Vec<(Digest, Mark)> {
+    /// Marks under which everything but the queue is forgotten, and of which no receipt is known to be final.
+    pub(crate) fn ready(&self) -> Vec<(Digest, Mark)> {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        let open = known.marks.iter().filter(|(_, mark)| !mark.signed);
+        let open = known.marks.iter().filter(|(_, mark)| mark.stage == Stage::Ready);
         open.filter_map(|(name, mark)| Some((Digest::from_hex(name).ok()?, mark.clone()))).collect()
     }
 
-    /// The receipt for a mark is final: it needs no device any more. Blocks.
-    pub(crate) fn signed(&self, name: Digest, order: GrantTag) -> Result<(), GatewayError> {
+    /// The receipt for a mark is final: it needs no device any more, unless more was forgotten meanwhile. Blocks.
+    pub(crate) fn signed(&self, name: Digest, mark: &Mark) -> Result<(), GatewayError> {
         let mut rng = StdRng::try_from_rng(&mut SysRng).map_err(|_| GatewayError::Entropy)?;
-        let mark = Mark { order, devices: List::empty(), signed: true };
-        forget::mark(&self.folder, &self.key, name, &mark, &mut rng)?;
-        self.known.write().unwrap_or_else(PoisonError::into_inner).marks.insert(name.to_string(), mark);
+        let _turn = forget::turn(&self.folder)?;
+        if forget::marked(&self.folder, &self.key, name)?.as_ref() != Some(mark) {
+            return Ok(());
+        }
+        let signed = Mark { devices: List::empty(), stage: Stage::Signed, ..mark.clone() };
+        forget::mark(&self.folder, &self.key, name, &signed, &mut rng)?;
+        self.known.write().unwrap_or_else(PoisonError::into_inner).marks.insert(name.to_string(), signed);
         Ok(())
+    }
+
+    /// Whether a chain is erased, of those that some entry named while this process ran.
+    pub(crate) fn bars(&self, grants: &ChainAnchor) -> bool {
+        self.known.read().unwrap_or_else(PoisonError::into_inner).barred.contains(grants)
+    }
+
+    /// Whether a device ever was an erased patient's: what it sends may be theirs, and no refused frame of it is
+    /// kept.
+    pub(crate) fn keeps_nothing_of(&self, device: DeviceId) -> bool {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        if known.marks.is_empty() {
+            return false;
+        }
+        let name = forget::device_name(&self.key, device);
+        known.marks.values().any(|mark| mark.refused.contains(&name))
     }
 
     /// Where the readings of `device` at time `at` belong, or why they are refused.
@@ -289,6 +322,7 @@ impl Registry {
             let Assignment { writer, validity, enrolment: of, .. } = &assigned.assignment;
             let standing = known.standings.get(&assignment_commitment(&assigned.assignment));
             *writer == self.party
+                && !known.barred.contains(&assigned.assignment.grants)
                 && *of == enrolment
                 && validity.contains(at)
                 && matches!(standing, Some(Standing::Active) | None)

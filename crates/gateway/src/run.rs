@@ -9,10 +9,10 @@ use crate::epochs::Members;
 use crate::error::GatewayError;
 use crate::follow::Follower;
 use crate::forget::Forgetter;
-use crate::intake::intake;
+use crate::intake::{Intake, intake};
 use crate::mqtt::door;
 use crate::pipeline::{self, Pipeline};
-use crate::quarantine::quarantine;
+use crate::quarantine::{Shelf, quarantine};
 use crate::registry::Registry;
 use crate::stragglers::Stragglers;
 use salus_client::drive::now;
@@ -73,8 +73,10 @@ pub async fn run(config: GatewayConfig, shutdown: impl Future<Output = ()>) -> R
     let registry = Registry::new(config.registry_folder(), Arc::clone(&machine_key), config.party);
     let registry = Arc::new(registry);
     registry.refresh()?;
-    let (intake, checker) = intake(queue.clone());
-    let (quarantine, ring) = quarantine(config.quarantine_folder(), Arc::clone(&machine_key));
+    let (intake, checker) = intake(queue.clone(), Arc::clone(&registry));
+    let (quarantine, ring, shelf) =
+        quarantine(config.quarantine_folder(), Arc::clone(&machine_key), Arc::clone(&registry));
+    let held = Held { intake: intake.clone(), queue: queue.clone(), shelf };
     let (close, open) = watch::channel(true);
     let tolerance = Tolerance { behind_ms: config.clock_behind_ms_max, ahead_ms: config.clock_ahead_ms_max };
     let desk = Desk {
@@ -88,7 +90,7 @@ pub async fn run(config: GatewayConfig, shutdown: impl Future<Output = ()>) -> R
     };
     let inner = inner(&config, loaded, queue.clone(), &registry)?;
     let (turns, heard) = mpsc::channel(TURNS_MAX);
-    let forgetter = inner.forgetter(&config, &registry, queue.clone())?;
+    let forgetter = inner.forgetter(&config, &registry, held)?;
     let follower = inner.follower(&config, registry.clone(), turns.clone());
     let registration = register(&config, inner.client.clone(), inner.policy.clone(), inner.public_key);
     tracing::info!(party = %config.party, %address, devices = registry.len(), "the gateway waits for devices");
@@ -147,6 +149,13 @@ fn load(config: &GatewayConfig) -> Result<Loaded, GatewayError> {
 
 fn read_text(path: &Path) -> Result<String, GatewayError> {
     std::fs::read_to_string(path).map_err(|source| GatewayError::Unreadable { path: path.to_owned(), source })
+}
+
+/// Where a running gateway holds what devices sent.
+struct Held {
+    intake: Intake,
+    queue: queue::Queue,
+    shelf: Shelf,
 }
 
 /// What faces the consortium.
@@ -223,13 +232,16 @@ impl Inner {
         &self,
         config: &GatewayConfig,
         registry: &Arc<Registry>,
-        queue: queue::Queue,
+        held: Held,
     ) -> Result<Forgetter, GatewayError> {
+        let Held { intake, queue, shelf } = held;
         // A second reading, because a key cannot be copied and the batch machine has the first.
         let key = SigningKey::from_seed(key_file::read(&config.signing_key_file)?);
         Ok(Forgetter {
             registry: Arc::clone(registry),
+            intake,
             queue,
+            shelf,
             consortium: self.client.clone(),
             policy: self.policy.clone(),
             chain: self.chain,

@@ -40,7 +40,7 @@ pub struct NodeConfig {
     pub machine_key_file: PathBuf,
     /// What is known to be erased; outside the data folder, so that a backup of that does not set it back.
     /// Beside the machine key when left out.
-    pub erasures_file: PathBuf,
+    pub erasures_dir: PathBuf,
     /// The key that seals what is remembered of releases; outside the data folder. Beside the machine key when
     /// left out, and made at the first start.
     pub activity_key_file: PathBuf,
@@ -66,7 +66,7 @@ struct File {
     tls_key_file: PathBuf,
     machine_key_file: PathBuf,
     #[serde(default)]
-    erasures_file: Option<PathBuf>,
+    erasures_dir: Option<PathBuf>,
     #[serde(default)]
     activity_key_file: Option<PathBuf>,
     consensus_key_file: PathBuf,
@@ -92,11 +92,11 @@ impl NodeConfig {
 
 impl File {
     fn within(self, folder: &Path) -> NodeConfig {
-        let erasures = self.erasures_file.unwrap_or_else(|| self.machine_key_file.with_extension(ERASURES));
+        let erasures = self.erasures_dir.unwrap_or_else(|| self.machine_key_file.with_extension(ERASURES));
         let activity =
             self.activity_key_file.unwrap_or_else(|| self.machine_key_file.with_file_name(ACTIVITY_KEY));
         NodeConfig {
-            erasures_file: folder.join(erasures),
+            erasures_dir: folder.join(erasures),
             activity_key_file: folder.join(activity),
             member: MemberIndex::new(self.member),
             consortium_file: folder.join(self.consortium_file),

@@ -12,7 +12,7 @@ use crate::office::Office;
 use crate::refusals::RefusalBook;
 use crate::refused;
 use rand::CryptoRng;
-use salus_consent::{Denied, Desk, Permit, Policies, Refusals, decide};
+use salus_consent::{Decided, Denied, Desk, FinalView, Introduced, Permit, Policies, Refusals, decide};
 use salus_store::Shares;
 use salus_store::shares::Page;
 use salus_wire::limits::EPOCHS_PER_ENVELOPE_MAX;
@@ -96,8 +96,12 @@ impl Custodian {
         }
         let count = shares.shares.len();
         let mut rng = self.office.rng()?;
-        let released =
-            self.refusals.locked(|refusals| release(permit, shares, refusals, &self.office, &mut rng))?;
+        let grants = permit.grants();
+        let give =
+            || self.refusals.locked(|refusals| release(permit, shares, refusals, &self.office, &mut rng));
+        // A chain that was closed meanwhile releases nothing, and none is closed under a release.
+        let released = self.shares.while_open(&grants, give).await;
+        let released = released.ok_or_else(|| refused::bare(Code::ChainErased))??;
         tracing::info!(%requester, access = ?access.0, count, "released key shares");
         Ok(released)
     }
@@ -117,11 +121,15 @@ impl Custodian {
         let view = office.view(opened.reads()).await?;
         let introduced = opened.introduce(&view).map_err(refused::denied)?;
         let view = office.view(introduced.reads()).await?;
+        let decided = self.decide(introduced, &view).map_err(refused::denied)?;
+        self.refusals.locked(|refusals| decided.permit(refusals)).map_err(refused::denied)
+    }
+
+    /// Policies are read and judged here, and not under the lock that votes wait for.
+    fn decide(&self, introduced: Introduced, view: &FinalView) -> Result<Decided, Denied> {
         // Policies hold no invariant that a panic in between could break.
         let mut policies = self.policies.lock().unwrap_or_else(PoisonError::into_inner);
-        let decided =
-            self.refusals.locked(|refusals| decide(introduced, &view, refusals, &mut policies, office.now()));
-        decided.map_err(refused::denied)
+        decide(introduced, view, &mut policies, self.office.now())
     }
 
     fn desk<T>(&self, work: impl FnOnce(&mut Desk) -> T) -> T {

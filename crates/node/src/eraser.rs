@@ -22,10 +22,10 @@ use salus_wire::limits::EPOCHS_PER_ENVELOPE_MAX;
 use salus_wire::release::EpochShares;
 use salus_wire::rpc::{Committed, Refusal};
 use salus_wire::{Code, GrantTag, Holder, List, Outcome, StateKey, Tx, TxBody, encode, namespaces};
-use std::sync::{Arc, Mutex, PoisonError};
-use tokio::sync::Mutex as Turn;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Milliseconds after which to ask again while somebody else's data is being destroyed.
+/// Milliseconds after which to ask again while something else is being done for the same chain.
 const BUSY_MS: u32 = 250;
 
 /// Has a transaction of this member's ordered.
@@ -39,8 +39,8 @@ pub struct Eraser {
     erasures: Arc<Erasures>,
     emergency: Arc<Emergency>,
     submit: Submit,
-    /// Looking for fragments is work for a disk: one after the other.
-    at_work: Turn<()>,
+    /// Chains for which something is being done: one thing at a time.
+    at_work: Mutex<BTreeSet<ErasedLabel>>,
 }
 
 impl Eraser {
@@ -54,7 +54,7 @@ impl Eraser {
         submit: Submit,
     ) -> Self {
         let desk = Mutex::new(OrderDesk::new(office.chain, office.me));
-        Self { office, desk, shares, erasures, emergency, submit, at_work: Turn::new(()) }
+        Self { office, desk, shares, erasures, emergency, submit, at_work: Mutex::default() }
     }
 
     /// Does what an order says, as far as the request asks now.
@@ -68,10 +68,11 @@ impl Eraser {
         let view = office.view(admitted.reads()).await?;
         let ordered = admitted.open(&view, office.now()).map_err(refused::denied)?;
         let label = self.shares.erased_label(&ordered.grants());
+        let _turn = self.turn(label)?;
         self.erasures.close(label).await.map_err(failed)?;
         match ordered.step() {
             EraseStep::Shares { skip } => self.give(&ordered, *skip).await,
-            EraseStep::Fragments(epochs) => self.destroy_fragments(&ordered, epochs).await,
+            EraseStep::Fragments(epochs) => self.destroy_fragments(&ordered, label, epochs).await,
             EraseStep::Finish => self.finish(&ordered, label).await,
         }
     }
@@ -103,33 +104,35 @@ impl Eraser {
     async fn destroy_fragments(
         &self,
         ordered: &Ordered,
+        label: ErasedLabel,
         epochs: &List<ErasedEpoch, { salus_wire::limits::ERASED_EPOCHS_MAX }>,
     ) -> Result<EraseAnswer, Refusal> {
-        let _turn = self.at_work.try_lock().map_err(|_| Refusal::busy(Code::CustodianBusy, BUSY_MS))?;
         let (writer, grants) = (ordered.writer(), ordered.grants());
         let named = epochs.iter().map(|epoch| {
             let key = salus_crypto::secret::Secret::from_bytes(*epoch.locators.0.danger_expose());
             (LocatorKey::new(key).of(writer, &grants), epoch.segments)
         });
-        let counts = self.erasures.destroy_fragments(named.collect()).await.map_err(failed)?;
+        let counts = self.erasures.destroy_fragments(label, named.collect()).await.map_err(failed)?;
         List::new(counts).map(EraseAnswer::Fragments).map_err(|_| refused::bare(Code::Internal))
     }
 
-    /// The shares go first, then what was prepared for emergencies, and only then this member says so.
+    /// The shares go first, then what was prepared for emergencies, and only then this member says so. Once it has
+    /// said so there is nothing to do: what a backup brings back is seen to by [`Erasures`].
     async fn finish(&self, ordered: &Ordered, label: ErasedLabel) -> Result<EraseAnswer, Refusal> {
-        self.erasures.destroy_shares(label).await.map_err(failed)?;
-        self.emergency.destroy(&ordered.earlier().iter().copied().collect()).await?;
         let (order, holder) = (ordered.order(), Holder::Member(self.office.me));
-        if !self.receipted(order, holder).await? {
-            let body = TxBody::RecordDestruction { order, holder, label };
-            let tx = Tx::sign(self.office.chain, body, &self.office.service);
-            match (self.submit)(tx).await {
-                Ok(Committed { outcome: Outcome::Applied, .. }) => {}
-                Ok(Committed { outcome: Outcome::Refused(Code::AlreadyExists), .. }) => {}
-                Ok(Committed { outcome: Outcome::Refused(code), .. }) => return Err(refused::bare(code)),
-                Err(refusal) if refusal.code == Code::AlreadyExists => {}
-                Err(refusal) => return Err(refusal),
-            }
+        if self.receipted(order, holder).await? {
+            return Ok(EraseAnswer::Finished);
+        }
+        self.erasures.destroy_shares(&ordered.grants()).await.map_err(failed)?;
+        self.emergency.destroy(&ordered.earlier().iter().copied().collect()).await?;
+        let body = TxBody::RecordDestruction { order, holder, label };
+        let tx = Tx::sign(self.office.chain, body, &self.office.service);
+        match (self.submit)(tx).await {
+            Ok(Committed { outcome: Outcome::Applied, .. }) => {}
+            Ok(Committed { outcome: Outcome::Refused(Code::AlreadyExists), .. }) => {}
+            Ok(Committed { outcome: Outcome::Refused(code), .. }) => return Err(refused::bare(code)),
+            Err(refusal) if refusal.code == Code::AlreadyExists => {}
+            Err(refusal) => return Err(refusal),
         }
         Ok(EraseAnswer::Finished)
     }
@@ -139,19 +142,41 @@ impl Eraser {
         Ok(entry.is_some())
     }
 
+    fn turn(&self, label: ErasedLabel) -> Result<AtWork<'_>, Refusal> {
+        if !labels(&self.at_work).insert(label) {
+            return Err(Refusal::busy(Code::CustodianBusy, BUSY_MS));
+        }
+        Ok(AtWork { labels: &self.at_work, label })
+    }
+
     fn desk<T>(&self, work: impl FnOnce(&mut OrderDesk) -> T) -> T {
         // A desk holds no invariant that a panic in between could break.
         work(&mut self.desk.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
+/// Something is being done for a chain until this is dropped.
+struct AtWork<'a> {
+    labels: &'a Mutex<BTreeSet<ErasedLabel>>,
+    label: ErasedLabel,
+}
+
+impl Drop for AtWork<'_> {
+    fn drop(&mut self) {
+        labels(self.labels).remove(&self.label);
+    }
+}
+
+fn labels(at_work: &Mutex<BTreeSet<ErasedLabel>>) -> MutexGuard<'_, BTreeSet<ErasedLabel>> {
+    // A set of labels holds no invariant that a panic in between could break.
+    at_work.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 fn failed(error: ErasureError) -> Refusal {
     tracing::error!(%error, "an order of erasure could not be obeyed");
     match error {
         ErasureError::Disk(error) => refused::store(&error),
-        ErasureError::Foreign | ErasureError::Entropy | ErasureError::Lost => {
-            refused::bare(Code::StorageFailed)
-        }
+        ErasureError::Foreign | ErasureError::Entropy => refused::bare(Code::StorageFailed),
     }
 }
 

@@ -81,7 +81,7 @@ impl Node {
         let fragments = Arc::new(Fragments::open(&config.data_dir.join("store")).await?);
         let shares = Arc::new(Shares::open(&config.data_dir.join("custodian"), keys.machine).await?);
         let erasures =
-            Erasures::open(&config.erasures_file, Arc::clone(&shares), Arc::clone(&fragments)).await?;
+            Erasures::open(&config.erasures_dir, Arc::clone(&shares), Arc::clone(&fragments)).await?;
         let erasures = Arc::new(erasures);
         let engine = start_engine(&config, &consortium, keys.consensus_seed, Arc::clone(&refusals)).await?;
         let office = Arc::new(Office {

@@ -179,7 +179,7 @@ impl World {
             one_time: key(6).public_key(),
         };
         GrantRecord {
-            commitment: grant_commitment(&grant),
+            commitment: grant_commitment(&self.patient.link(1), &grant),
             one_time: key(6).public_key(),
             body: sealed(&self.patient.body_key(1), GRANT_PLAIN_BYTES, &encode(&grant)),
             since: tip_at(START.get() - 9_000),

@@ -104,7 +104,7 @@ fn member() -> Member {
         consensus_key_file: at.join("consensus.key"),
         service_key_file: at.join("service.key"),
         custodian_key_file: at.join("custodian.key"),
-        erasures_file: at.join("machine.erasures"),
+        erasures_dir: at.join("machine.erasures"),
         rates: Rates::default(),
     };
     Member { dir, config, consortium, authority, registrar }

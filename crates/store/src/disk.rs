@@ -21,7 +21,7 @@ use tokio::sync::watch;
 
 /// Bytes of one object: a fragment with its manifest and place, sealed or not.
 pub const OBJECT_BYTES_MAX: usize = FRAGMENT_BYTES_MAX + 64 * 1024;
-/// Objects in one listing.
+/// Objects in one listing; a folder with more is not listed at all.
 pub const LIST_MAX: usize = 4_194_304;
 /// Bytes that stay free on a disk, so that a full store does not stop the ledger beside it.
 pub const RESERVE_BYTES: u64 = 64 * 1024 * 1024;
@@ -115,14 +115,36 @@ impl Disk {
         found.bytes().await.map(Some).map_err(failed)
     }
 
-    /// The names of the objects in a folder, in no particular order, at most [`LIST_MAX`].
+    /// The names of all objects in a folder, in no particular order.
     ///
     /// # Errors
-    /// A failure of the disk.
+    /// [`StoreError::TooMany`] when they are more than [`LIST_MAX`]: a list that ends early reads like one that
+    /// is whole. A failure of the disk.
     pub async fn list(&self, folder: &str) -> Result<Vec<String>, StoreError> {
+        self.list_within(folder, LIST_MAX).await
+    }
+
+    async fn list_within(&self, folder: &str, most: usize) -> Result<Vec<String>, StoreError> {
         let failed = |source| StoreError::Object { object: folder.to_owned(), source };
-        let names = self.objects.list(Some(&ObjectPath::from(folder))).take(LIST_MAX);
-        names.map_ok(|meta| meta.location.to_string()).try_collect().await.map_err(failed)
+        let names = self.objects.list(Some(&ObjectPath::from(folder))).take(most.saturating_add(1));
+        let names: Vec<String> =
+            names.map_ok(|meta| meta.location.to_string()).try_collect().await.map_err(failed)?;
+        if names.len() > most { Err(StoreError::TooMany { folder: folder.to_owned() }) } else { Ok(names) }
+    }
+
+    /// The names of the folders in a folder, in no particular order; looks at none of what is in them.
+    ///
+    /// # Errors
+    /// As [`Disk::list`].
+    pub async fn folders(&self, folder: &str) -> Result<Vec<String>, StoreError> {
+        let failed = |source| StoreError::Object { object: folder.to_owned(), source };
+        let found =
+            self.objects.list_with_delimiter(Some(&ObjectPath::from(folder))).await.map_err(failed)?;
+        if found.common_prefixes.len() > LIST_MAX {
+            return Err(StoreError::TooMany { folder: folder.to_owned() });
+        }
+        let names = found.common_prefixes.iter().filter_map(|path| path.filename());
+        Ok(names.map(str::to_owned).collect())
     }
 
     /// Whether there is an object of this name.

@@ -19,11 +19,15 @@ use std::path::Path;
 
 const LOOKS: &str = "look";
 const USES: &str = "use";
+/// A folder for each grant, with the name of each of its looks and nothing else in it: what is destroyed is
+/// found without reading a look, whatever became of it.
+const BY_GRANT: &str = "grant";
 /// Bytes of one object before sealing: a kit, a hash for each member, and change.
 const OBJECT_BYTES_MAX: usize = EMERGENCY_KIT_BYTES + 32 * MEMBERS_MAX + 1_024;
 /// Keep the names of folders and files apart under one key.
 const CARD_LABEL: &[u8] = b"emergency card";
 const LOOK_LABEL: &[u8] = b"emergency look";
+const GRANT_LABEL: &[u8] = b"emergency grant";
 const PERSON_LABEL: &[u8] = b"emergency person";
 const USE_LABEL: &[u8] = b"emergency use";
 
@@ -75,15 +79,18 @@ impl Emergencies {
         looks: &[LookShare],
         rng: &mut impl CryptoRng,
     ) -> Result<Durable<PreparePromise>, StoreError> {
-        let writes = looks
-            .iter()
-            .map(|look| {
-                let header = &look.header;
-                let place = encode(&(header.grant, header.place));
-                let label = self.key.label(&[LOOK_LABEL, header.card.as_bytes(), &place]);
-                self.write(format!("{}/{label}", self.looks_folder(&header.card)), &encode(look), rng)
-            })
-            .collect();
+        let (mut names, mut writes) = (Vec::new(), Vec::new());
+        for look in looks {
+            let header = &look.header;
+            let place = encode(&(header.grant, header.place));
+            let label = self.key.label(&[LOOK_LABEL, header.card.as_bytes(), &place]);
+            let card = self.card_label(&header.card);
+            let object = format!("{}/{card}/{label}", self.grant_folder(&header.grant));
+            names.push(Write { object, bytes: Bytes::new(), taken: Taken::SameBytes });
+            writes.push(self.write(format!("{LOOKS}/{card}/{label}"), &encode(look), rng));
+        }
+        // The name first: a look that is not named would outlive its patient's order.
+        let _named = self.disk.persist(Plan { writes: names, promise: () }).await?;
         self.disk.persist(Plan { writes, promise: PreparePromise }).await
     }
 
@@ -95,21 +102,24 @@ impl Emergencies {
         self.all(&self.looks_folder(card)).await
     }
 
-    /// Removes every look of these grants, durably. Who used one before stays remembered.
+    /// Removes every look of these grants, durably, and reads none. Who used one before stays remembered.
     ///
     /// # Errors
-    /// As [`Emergencies::looks`].
+    /// A failure of the disk; some may be gone.
     pub async fn destroy(&self, grants: &BTreeSet<GrantTag>) -> Result<(), StoreError> {
-        let mut folders = BTreeSet::new();
-        for object in self.disk.list(LOOKS).await? {
-            let Some((folder, _)) = object.rsplit_once('/') else { continue };
-            let look: Option<LookShare> = self.read(&object).await?;
-            if look.is_some_and(|look| grants.contains(&look.header.grant)) {
-                self.disk.remove(&object).await?;
-                folders.insert(folder.to_owned());
+        for grant in grants {
+            let folder = self.grant_folder(grant);
+            for name in self.disk.list(&folder).await? {
+                let Some(look) = name.strip_prefix(&folder) else { continue };
+                let look = format!("{LOOKS}{look}");
+                self.disk.remove(&look).await?;
+                look.rsplit_once('/').map_or(Ok(()), |(card, _)| self.disk.settle(card))?;
+                self.disk.remove(&name).await?;
+                name.rsplit_once('/').map_or(Ok(()), |(card, _)| self.disk.settle(card))?;
             }
+            self.disk.settle(&folder)?;
         }
-        folders.iter().try_for_each(|folder| self.disk.settle(folder))
+        Ok(())
     }
 
     /// Remembers looks that are about to be given, before they are.
@@ -171,7 +181,15 @@ impl Emergencies {
     }
 
     fn looks_folder(&self, card: &Digest) -> String {
-        format!("{LOOKS}/{}", self.key.label(&[CARD_LABEL, card.as_bytes()]))
+        format!("{LOOKS}/{}", self.card_label(card))
+    }
+
+    fn card_label(&self, card: &Digest) -> Digest {
+        self.key.label(&[CARD_LABEL, card.as_bytes()])
+    }
+
+    fn grant_folder(&self, grant: &GrantTag) -> String {
+        format!("{BY_GRANT}/{}", self.key.label(&[GRANT_LABEL, &encode(grant)]))
     }
 
     fn uses_folder(&self, requester: &PartyId) -> String {
@@ -183,3 +201,7 @@ impl Emergencies {
         format!("{}/{label}", self.uses_folder(requester))
     }
 }
+
+#[cfg(test)]
+#[path = "emergency/destroy_tests.rs"]
+mod destroy_tests;

@@ -45,6 +45,12 @@ pub enum StoreError {
         /// The object's name; reveals no patient.
         object: String,
     },
+    /// A folder holds more objects than a listing may name. Ours.
+    #[error("folder `{folder}` holds more objects than can be listed")]
+    TooMany {
+        /// The folder's name; reveals no patient.
+        folder: String,
+    },
     /// A journal has a bad record before its end, where no crash can put one. Ours.
     #[error("journal `{}` is damaged at byte {at}", path.display())]
     Damaged {
@@ -93,6 +99,7 @@ impl StoreError {
             | Self::File { .. }
             | Self::Poisoned
             | Self::Corrupt { .. }
+            | Self::TooMany { .. }
             | Self::Damaged { .. }
             | Self::JournalFull { .. } => Code::StorageFailed,
             Self::Occupied | Self::BadBatch => Code::BatchMismatch,

@@ -19,6 +19,8 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 const FOLDER: &str = "seg";
+/// For each erased chain, how much of what is to be destroyed is: a disk that is set back is set back in this.
+const ERASED: &str = "erased";
 
 /// The promise behind a [`Held`]: this store's fragments of the whole batch are durable.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -155,6 +157,28 @@ impl Fragments {
             self.count.fetch_sub(1, Ordering::Relaxed);
         }
         Ok(())
+    }
+
+    /// Remembers, on the same disk, that the first `runs` of what is to be destroyed of a chain are.
+    ///
+    /// # Errors
+    /// As [`Disk::persist`].
+    pub async fn mark_erased(&self, label: &Digest, runs: u32) -> Result<(), StoreError> {
+        let bytes = Bytes::from(runs.to_le_bytes().to_vec());
+        let writes = vec![Write { object: format!("{ERASED}/{label}"), bytes, taken: Taken::Replace }];
+        let _durable = self.disk.persist(Plan { writes, promise: () }).await?;
+        Ok(())
+    }
+
+    /// What [`Fragments::mark_erased`] remembered last of a chain, 0 when nothing is.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`]; a failure of the disk.
+    pub async fn marked_erased(&self, label: &Digest) -> Result<u32, StoreError> {
+        let object = format!("{ERASED}/{label}");
+        let Some(bytes) = self.disk.read(&object).await? else { return Ok(0) };
+        let bytes = <[u8; 4]>::try_from(&*bytes).map_err(|_| StoreError::Corrupt { object })?;
+        Ok(u32::from_le_bytes(bytes))
     }
 
     /// Makes what [`Fragments::destroy`] did durable.

@@ -170,33 +170,55 @@ impl Shares {
         self.erased.write().await.insert(label);
     }
 
+    /// Works while the chain cannot be closed; `None` when it is closed. Whoever closes it waits for the work,
+    /// and what was begun after that finds it closed.
+    pub async fn while_open<T>(&self, grants: &ChainAnchor, work: impl FnOnce() -> T) -> Option<T> {
+        let erased = self.erased.read().await;
+        let open = !erased.contains(&self.erased_label(grants));
+        open.then(work)
+    }
+
     /// Whether a chain was closed.
     pub async fn is_closed(&self, grants: &ChainAnchor) -> bool {
         self.erased.read().await.contains(&self.erased_label(grants))
     }
 
-    /// Destroys every share of these chains that is on the disk, durably; says how many there were. The
-    /// chains must be closed.
+    /// Destroys every share of a chain that is on the disk, durably; says how many there were. The chain must
+    /// be closed. Looks at nothing but the chain's own folder.
     ///
     /// # Errors
     /// A failure of the disk; some may be gone.
-    pub async fn destroy(&self, labels: &BTreeSet<ErasedLabel>) -> Result<usize, StoreError> {
-        let mut folders = BTreeSet::new();
+    pub async fn destroy(&self, grants: &ChainAnchor) -> Result<usize, StoreError> {
+        self.destroy_folder(&self.folder(grants)).await
+    }
+
+    /// The same for chains of which only the labels are known, which names every folder there is.
+    ///
+    /// # Errors
+    /// As [`Shares::destroy`].
+    pub async fn destroy_labelled(&self, labels: &BTreeSet<ErasedLabel>) -> Result<usize, StoreError> {
+        if labels.is_empty() {
+            return Ok(0);
+        }
         let mut gone = 0_usize;
-        for object in self.disk.list(FOLDER).await? {
-            let Some((folder, _)) = object.rsplit_once('/') else { continue };
-            let Some((_, name)) = folder.rsplit_once('/') else { continue };
-            if labels.contains(&self.label_of(name)) {
-                folders.insert(folder.to_owned());
-                if self.disk.remove(&object).await? {
-                    gone = gone.saturating_add(1);
-                    self.count.fetch_sub(1, Ordering::Relaxed);
-                }
+        for name in self.disk.folders(FOLDER).await? {
+            if !labels.contains(&self.label_of(&name)) {
+                continue;
+            }
+            gone = gone.saturating_add(self.destroy_folder(&format!("{FOLDER}/{name}")).await?);
+        }
+        Ok(gone)
+    }
+
+    async fn destroy_folder(&self, folder: &str) -> Result<usize, StoreError> {
+        let mut gone = 0_usize;
+        for object in self.disk.list(folder).await? {
+            if self.disk.remove(&object).await? {
+                gone = gone.saturating_add(1);
+                self.count.fetch_sub(1, Ordering::Relaxed);
             }
         }
-        for folder in folders {
-            self.disk.settle(&folder)?;
-        }
+        self.disk.settle(folder)?;
         Ok(gone)
     }
 

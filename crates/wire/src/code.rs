@@ -100,6 +100,7 @@ codes! {
     DeniedByRule = 2022, Caller, "a rule of the grant denies this", "ask for what no rule denies, or ask the patient";
     ChainErased = 2023, Caller, "the patient has ordered that this data be destroyed", "there is nothing to read any more, and nothing more is taken";
     NoOrder = 2024, Caller, "no such erasure order is final on the ledger", "commit the order with the wallet that holds the chain and wait for finality";
+    FragmentsUnnamed = 2025, Peer, "it cannot be known yet which fragments are the patient's", "give the order again when every custodian answers, or leave those fragments as ciphertext with --leave-unnamed";
     PolicyDenies = 2028, Caller, "the policy of the requester's own institution does not allow this", "see what it allows with salus policy explain, or ask the institution";
     PolicyInvalid = 2029, Caller, "the requester's own institution published what is no policy", "have the institution publish a policy that salus policy check takes";
     SecondFactor = 2030, Caller, "the requester has no second factor, or it did not sign", "have the member register the requester's second factor, and sign with it";

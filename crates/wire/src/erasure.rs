@@ -2,7 +2,8 @@
 //! is carried to every member, and what stands on the ledger of who has obeyed (`docs/adr/0013-erasure.md`).
 //!
 //! On the ledger an order is an entry of the patient's own grant chain, and looks like a grant: of the same
-//! length, under the next tag. Only who holds the chain's seed can take that tag, so that is the authority.
+//! length, under the next tag, and its commitment holds the chain's link there. Only who holds the chain's seed knows
+//! that link when the tag is taken, so that is the authority.
 
 use crate::bounded::List;
 use crate::codec::encode;
@@ -11,6 +12,7 @@ use crate::limits::ERASED_EPOCHS_MAX;
 use crate::namespaces;
 use crate::release::ShareBytes;
 use borsh::{BorshDeserialize, BorshSerialize};
+use salus_crypto::chain::Link;
 use salus_crypto::digest::{Digest, sha256};
 use salus_crypto::kem::{KemPublicKey, Sealed};
 use salus_crypto::sign::{PublicKey, Signature};
@@ -127,10 +129,12 @@ pub struct ErasedShares {
     pub signature: Signature,
 }
 
-/// SHA-256 under [`namespaces::ERASURE`] of the encoded order: no grant, whatever it says, has the same.
+/// SHA-256 under [`namespaces::ERASURE`] of the chain's link at the order's place and the encoded order: no grant,
+/// whatever it says, has the same, and nobody who did not hold the chain's seed when the tag was taken has made it
+/// ([`crate::tx::grant_commitment`]).
 #[must_use]
-pub fn erasure_commitment(erasure: &Erasure) -> Digest {
-    sha256(namespaces::ERASURE, &[&encode(erasure)])
+pub fn erasure_commitment(link: &Link, erasure: &Erasure) -> Digest {
+    link.commit(namespaces::ERASURE, &encode(erasure))
 }
 
 /// What a patient's client signs over a request, under [`namespaces::ERASE_REQUEST`].

@@ -14,6 +14,7 @@ use crate::manifest::held_message;
 use crate::namespaces;
 use crate::scope::{DataClass, Roles};
 use borsh::{BorshDeserialize, BorshSerialize};
+use salus_crypto::chain::Link;
 use salus_crypto::digest::{Digest, sha256};
 use salus_crypto::sign::{PublicKey, Signature, SigningKey};
 
@@ -287,10 +288,12 @@ pub fn assignment_commitment(assignment: &Assignment) -> Digest {
     sha256(namespaces::ASSIGNMENT, &[&encode(assignment)])
 }
 
-/// SHA-256 under [`namespaces::GRANT`] of the encoded grant.
+/// SHA-256 under [`namespaces::GRANT`] of the chain's link at the grant's place and the encoded grant. Whoever sees
+/// a tag on its way to the ledger can take it first, and learns the link when a later one is shown: by then it is
+/// too late to commit to it.
 #[must_use]
-pub fn grant_commitment(grant: &crate::consent::Grant) -> Digest {
-    sha256(namespaces::GRANT, &[&encode(grant)])
+pub fn grant_commitment(link: &Link, grant: &crate::consent::Grant) -> Digest {
+    link.commit(namespaces::GRANT, &encode(grant))
 }
 
 /// SHA-256 under [`namespaces::ACCESS`] of the encoded intent.

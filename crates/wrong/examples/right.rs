@@ -50,7 +50,7 @@ pub fn permit_from_decision(
     policies: &mut Policies,
     now: TimeMs,
 ) -> Result<Permit, Denied> {
-    decide(introduced, view, refusals, policies, now)
+    decide(introduced, view, policies, now)?.permit(refusals)
 }
 
 /// Releases shares against a permit.

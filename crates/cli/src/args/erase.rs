@@ -19,6 +19,9 @@ pub(crate) enum EraseCommand {
         /// The file to write, for the operator of the gateway.
         #[arg(long)]
         out: PathBuf,
+        /// Go on although the fragments of some epochs cannot be named: they stay, as ciphertext without a key.
+        #[arg(long)]
+        leave_unnamed: bool,
         /// Once every holder has signed, destroy the wallet too: then nobody can tell any more which entries of
         /// the ledger were the patient's.
         #[arg(long)]

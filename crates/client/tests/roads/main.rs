@@ -7,6 +7,7 @@
 
 mod bent_lists;
 mod custodians;
+mod erasing;
 mod listing;
 mod order;
 mod proofs;

@@ -6,7 +6,7 @@ use super::world::{
     vitals,
 };
 use crate::{Denied, Desk, Named, PERMIT_MS_MAX, Permit, Policies, decide};
-use salus_crypto::digest::Digest;
+use salus_crypto::digest::{Digest, sha256};
 use salus_crypto::kem::KemSecretKey;
 use salus_crypto::secret::Secret;
 use salus_crypto::sign::Signature;
@@ -14,10 +14,10 @@ use salus_wire::consent::{Deny, Grantee};
 use salus_wire::limits::{ACCESS_VALID_MS_MAX, REQUEST_SKEW_MS_MAX, VIEW_STALE_MS};
 use salus_wire::release::{EpochHeader, ShareBytes};
 use salus_wire::state::{AccessRecord, GrantRecord, Standing, Tip};
-use salus_wire::tx::{PartyKind, access_commitment};
+use salus_wire::tx::{PartyKind, access_commitment, grant_commitment};
 use salus_wire::{
     Classes, Code, Codes, DataClass, EpochId, Height, List, MemberIndex, PartyId, Purpose, Purposes, Role,
-    Roles, StateKey, StateValue, TimeMs, encode,
+    Roles, StateKey, StateValue, TimeMs, encode, namespaces,
 };
 
 #[test]
@@ -118,6 +118,17 @@ const LEDGER: &[Row] = &[
             |w, l| grant(w, l, |w, g| g.body = sealed_grant(&w.patient.body_key(PLACE), b"not a grant"));
     }),
     (Denied::GrantCommitment, |w| w.edit_ledger = |w, l| grant(w, l, |_, g| g.commitment = Digest::ZERO)),
+    // Somebody took the tag before they knew its link, with a grant as good as any; they learned the link since.
+    (Denied::GrantCommitment, |w| {
+        w.edit_ledger = |w, l| {
+            grant(w, l, |w, g| g.commitment = sha256(namespaces::GRANT, &[&encode(&w.grant)]));
+        };
+    }),
+    (Denied::GrantCommitment, |w| {
+        w.edit_ledger = |w, l| {
+            grant(w, l, |w, g| g.commitment = grant_commitment(&w.patient.link(PLACE - 1), &w.grant));
+        };
+    }),
     (Denied::GrantOneTime, |w| w.edit_ledger = |w, l| grant(w, l, |_, g| g.one_time = other_key())),
     (Denied::GrantOneTime, |w| w.grant.one_time = other_key()),
 ];
@@ -294,14 +305,14 @@ fn the_second_view_may_not_be_older_nor_lack_an_entry() {
         let mut keys = all.clone();
         keys.remove(gone);
         let view = world.view(keys, &ledger).unwrap();
-        let denied = decide(introduced(&world), &view, &world.refusals, policies, NOW).err();
+        let denied = decide(introduced(&world), &view, policies, NOW).err();
         assert_eq!(denied, Some(Denied::ViewIncomplete), "without {gone}");
     }
 
     let first = introduced(&world);
     world.head.height = Height::new(HEAD.height.get() - 1);
     let view = world.view(first.reads(), &ledger).unwrap();
-    let denied = decide(first, &view, &world.refusals, policies, NOW).err();
+    let denied = decide(first, &view, policies, NOW).err();
     assert_eq!(denied, Some(Denied::ViewStale));
 }
 
@@ -444,4 +455,16 @@ fn every_denial_has_a_code_and_says_who_is_to_blame() {
         assert_ne!(denied.code(), Code::Internal);
         assert!(!denied.to_string().ends_with('.'));
     }
+}
+
+#[test]
+fn a_grant_that_is_refused_between_the_decision_and_the_permit_gives_none() {
+    let mut world = World::new();
+    let ledger = world.ledger();
+    let introduced = world.introduce(world.request(), &ledger).ok().unwrap();
+    let view = world.view(introduced.reads(), &ledger).unwrap();
+    let decided = decide(introduced, &view, &mut Policies::default(), NOW).ok().unwrap();
+    let tag = world.grant_tag(PLACE);
+    world.refusals.refuse(tag);
+    assert_eq!(decided.permit(&world.refusals).err(), Some(Denied::GrantRefused));
 }

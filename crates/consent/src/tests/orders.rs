@@ -2,7 +2,8 @@
 
 use super::world::*;
 use crate::{Denied, FinalView, OrderDesk, Ordered};
-use salus_crypto::chain::{ChainSeed, seal_body};
+use salus_crypto::chain::{ChainSeed, Link, seal_body};
+use salus_crypto::digest::{Digest, sha256};
 use salus_crypto::kem::KemSecretKey;
 use salus_crypto::secret::Secret;
 use salus_crypto::sign::SigningKey;
@@ -68,12 +69,12 @@ impl Case {
         &mut self,
         index: u16,
         body: &T,
-        commitment: impl Fn(&T) -> salus_crypto::digest::Digest,
+        commitment: impl Fn(&Link, &T) -> Digest,
     ) {
         let sealed =
             seal_body(&self.chain.body_key(index), GRANT_PLAIN_BYTES, &encode(body), &mut rng()).unwrap();
         let record = GrantRecord {
-            commitment: commitment(body),
+            commitment: commitment(&self.chain.link(index), body),
             one_time: key(2).public_key(),
             body: Blob::new(sealed).unwrap(),
             since: SINCE,
@@ -119,7 +120,7 @@ type Row = (Denied, fn(&mut Case));
 
 #[test]
 fn each_clause_by_itself_denies() {
-    let cases: [Row; 13] = [
+    let cases: [Row; 15] = [
         (Denied::RequestSignature, |case| case.signer = key(3)),
         (Denied::OtherCustodian, |case| case.terms.custodian = MemberIndex::new(1)),
         (Denied::NotJustNow, |case| case.terms.sent = NOW.plus_ms(60_000)),
@@ -143,11 +144,19 @@ fn each_clause_by_itself_denies() {
         }),
         // Nor is something that reads like an order and was committed as a grant.
         (Denied::NotAnOrder, |case| {
-            case.put(INDEX, &erasure(), |_| salus_crypto::digest::Digest::from_bytes([7; 32]));
+            case.put(INDEX, &erasure(), |_, _| Digest::from_bytes([7; 32]));
         }),
         (Denied::GrantOneTime, |case| {
             let other = Erasure { one_time: key(9).public_key(), ..erasure() };
             case.put(INDEX, &other, erasure_commitment);
+        }),
+        // Whoever saw the tag on its way was first, with an order of their own; the link they learn later.
+        (Denied::NotAnOrder, |case| {
+            case.put(INDEX, &erasure(), |_, order| sha256(namespaces::ERASURE, &[&encode(order)]));
+        }),
+        (Denied::NotAnOrder, |case| {
+            let other = seed(11);
+            case.put(INDEX, &erasure(), |_, order| erasure_commitment(&other.link(INDEX), order));
         }),
         (Denied::OtherReader, |case| case.terms.reader = reader(6).public_key()),
     ];
@@ -169,4 +178,12 @@ fn a_grantee_cannot_erase_and_a_copy_is_refused() {
     let mut desk = OrderDesk::new(CHAIN, ME);
     assert!(Case::new().decide_at(&mut desk).is_ok());
     assert_eq!(Case::new().decide_at(&mut desk).err(), Some(Denied::Replayed));
+}
+
+#[test]
+fn what_others_put_under_earlier_tags_does_not_stand_in_the_way() {
+    let mut case = Case::new();
+    case.put(2, &erasure(), |_, _| Digest::ZERO);
+    let ordered = case.decide().ok().unwrap();
+    assert_eq!(StateKey::Grant(ordered.order()), Case::new().tag(INDEX));
 }

@@ -88,7 +88,8 @@ fn the_version_in_the_view_decides() {
         ledger.insert(StateKey::Policy(READERS_MEMBER), policy(version, text));
         let introduced = world.introduce(world.request(), &ledger).ok().unwrap();
         let view = world.view(introduced.reads(), &ledger).unwrap();
-        decide(introduced, &view, &world.refusals, policies, NOW)
+        decide(introduced, &view, policies, NOW)
+            .and_then(|decided| decided.permit(&world.refusals))
             .map(|permit| permit.grounds().allowed_by.clone())
     };
     for _ in 0..2 {

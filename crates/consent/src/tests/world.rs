@@ -148,7 +148,7 @@ impl World {
 
     fn grant_record(&self) -> GrantRecord {
         GrantRecord {
-            commitment: grant_commitment(&self.grant),
+            commitment: grant_commitment(&self.patient.link(PLACE), &self.grant),
             one_time: key(6).public_key(),
             body: sealed_grant(&self.patient.body_key(PLACE), &encode(&self.grant)),
             since: Tip { height: Height::new(40), time: TimeMs::new(900_000) },
@@ -204,7 +204,7 @@ impl World {
     pub(super) fn decide_request(&self, request: ReleaseRequest, ledger: &Ledger) -> Result<Permit, Denied> {
         let introduced = self.introduce(request, ledger)?;
         let view = self.view(introduced.reads(), ledger)?;
-        decide(introduced, &view, &self.refusals, &mut Policies::default(), self.now)
+        decide(introduced, &view, &mut Policies::default(), self.now)?.permit(&self.refusals)
     }
 
     pub(super) fn introduce(&self, request: ReleaseRequest, ledger: &Ledger) -> Result<Introduced, Denied> {

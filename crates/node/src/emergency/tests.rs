@@ -98,7 +98,7 @@ impl Ward {
         let plain = encode(&self.grant());
         let body = seal_body(&self.world.patient.body_key(1), GRANT_PLAIN_BYTES, &plain, &mut rng()).unwrap();
         GrantRecord {
-            commitment: grant_commitment(&self.grant()),
+            commitment: grant_commitment(&self.world.patient.link(1), &self.grant()),
             one_time: key(6).public_key(),
             body: Blob::new(body).unwrap(),
             since: self.world.tip(),

@@ -48,7 +48,7 @@ fn ordered() -> World {
     };
     let body = seal_body(&world.patient.body_key(INDEX), GRANT_PLAIN_BYTES, &encode(&erasure), &mut rng());
     let record = GrantRecord {
-        commitment: erasure_commitment(&erasure),
+        commitment: erasure_commitment(&world.patient.link(INDEX), &erasure),
         one_time: one_time().public_key(),
         body: Blob::new(body.unwrap()).unwrap(),
         since: world.tip(),
@@ -211,6 +211,58 @@ async fn a_store_that_missed_much_goes_by_what_others_found() {
 }
 
 #[tokio::test]
+async fn one_request_looks_at_a_bounded_number_of_places() {
+    let (world, dir, disks) = (ordered(), tempfile::tempdir().unwrap(), disks());
+    let member_at = start(&world, dir.path(), &disks).await;
+    let mut random = rng();
+    let epochs: Vec<SealingEpoch> = (0..3).map(|n| world.epoch(300 + 100 * n, &mut random)).collect();
+    keep(&disks, &epochs[0], &[3]).await;
+    let all = |from: usize| {
+        let named = |epoch: &SealingEpoch| ErasedEpoch {
+            locators: ShareBytes(epoch.locators().to_secret()),
+            segments: u32::MAX,
+        };
+        EraseStep::Fragments(List::new(epochs[from..].iter().map(named).collect()).unwrap())
+    };
+    // Whatever the request says, no further epoch is begun, and the one that was is done.
+    let answer = member_at.eraser.answer(request(&world, 1, all(0))).await;
+    assert_eq!(answer, Ok(EraseAnswer::Fragments(List::new(vec![4]).unwrap())));
+    assert_eq!(left(&member_at, &epochs[0], &[3]).await, 0);
+    let answer = member_at.eraser.answer(request(&world, 2, all(1))).await;
+    assert_eq!(answer, Ok(EraseAnswer::Fragments(List::new(vec![0]).unwrap())));
+}
+
+#[tokio::test]
+async fn one_thing_at_a_time_is_done_for_a_chain_and_nobody_else_waits() {
+    let (world, dir, disks) = (ordered(), tempfile::tempdir().unwrap(), disks());
+    let member_at = start(&world, dir.path(), &disks).await;
+    let label = member_at.shares.erased_label(&world.patient.anchor());
+    let turn = member_at.eraser.turn(label).unwrap();
+    let busy = member_at.eraser.answer(request(&world, 1, EraseStep::Finish)).await.unwrap_err();
+    assert_eq!((busy.code, busy.retry_after_ms), (Code::CustodianBusy, BUSY_MS));
+    let other = member_at.shares.erased_label(&world.lane.anchor());
+    assert!(member_at.eraser.turn(other).is_ok());
+    drop(turn);
+    let answer = member_at.eraser.answer(request(&world, 2, EraseStep::Finish)).await;
+    assert_eq!(answer, Ok(EraseAnswer::Finished));
+}
+
+#[tokio::test]
+async fn who_has_signed_looks_at_nothing_again() {
+    let (world, dir, disks) = (ordered(), tempfile::tempdir().unwrap(), disks());
+    let member_at = start(&world, dir.path(), &disks).await;
+    member_at.eraser.answer(request(&world, 1, EraseStep::Finish)).await.unwrap();
+    // What a backup brings back under a running process is not looked for by whoever knows the order.
+    let key = MachineKey::new(Secret::from_bytes([8; 32]));
+    let behind = Shares::over(Disk::over(disks.0.clone()), key).await.unwrap();
+    let epoch = world.epoch(300, &mut rng());
+    let _durable = behind.keep(vec![share(&world, &epoch)], &mut rng()).await.unwrap();
+    let answer = member_at.eraser.answer(request(&world, 2, EraseStep::Finish)).await;
+    assert_eq!(answer, Ok(EraseAnswer::Finished));
+    assert_eq!(held(&member_at, &world).await, 1);
+}
+
+#[tokio::test]
 async fn a_disk_that_is_set_back_is_emptied_again_before_anything_is_answered() {
     let (world, dir, disks_before) = (ordered(), tempfile::tempdir().unwrap(), disks());
     let member_at = start(&world, dir.path(), &disks_before).await;
@@ -239,8 +291,7 @@ async fn a_disk_that_is_set_back_is_emptied_again_before_anything_is_answered() 
     let elsewhere = tempfile::tempdir().unwrap();
     let again = start(&world, elsewhere.path(), &restored).await;
     assert_eq!(held(&again, &world).await, 1);
-    let label = again.shares.erased_label(&world.patient.anchor());
-    again.erasures.destroy_shares(label).await.unwrap();
+    again.erasures.destroy_shares(&world.patient.anchor()).await.unwrap();
     assert_eq!(held(&again, &world).await, 0);
     assert!(again.shares.is_closed(&world.patient.anchor()).await);
 }

@@ -114,7 +114,8 @@ fn a_full_part_is_followed_by_the_next() {
         assert!(n < 1_000_000, "a part holds less than a million rows");
     }
     let told = kept.files().of(DAY).unwrap();
-    assert_eq!((told.len() as u64, told.first(), told.last()), (n, Some(&row(0)), Some(&row(n - 1))));
+    let count = u64::try_from(told.len()).unwrap();
+    assert_eq!((count, told.first(), told.last()), (n, Some(&row(0)), Some(&row(n - 1))));
     assert!(
         kept.remember(DAY, (0..1_025).map(row).collect(), &mut rng()).is_err(),
         "more than a record holds"

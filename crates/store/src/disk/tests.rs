@@ -74,6 +74,72 @@ impl ObjectStore for Failing {
     }
 }
 
+/// Memory that remembers which folders were listed.
+#[derive(Debug)]
+pub(crate) struct Listed {
+    inner: InMemory,
+    prefixes: std::sync::Mutex<Vec<String>>,
+}
+
+impl Listed {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self { inner: InMemory::new(), prefixes: std::sync::Mutex::default() })
+    }
+
+    pub(crate) fn forget(&self) {
+        self.prefixes.lock().unwrap().clear();
+    }
+
+    pub(crate) fn prefixes(&self) -> Vec<String> {
+        self.prefixes.lock().unwrap().clone()
+    }
+}
+
+impl std::fmt::Display for Listed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("listed")
+    }
+}
+
+#[async_trait]
+impl ObjectStore for Listed {
+    async fn put_opts(&self, at: &ObjectPath, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
+        self.inner.put_opts(at, payload, options).await
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        at: &ObjectPath,
+        options: PutMultipartOptions,
+    ) -> Result<Box<dyn MultipartUpload>> {
+        self.inner.put_multipart_opts(at, options).await
+    }
+
+    async fn get_opts(&self, at: &ObjectPath, options: GetOptions) -> Result<GetResult> {
+        self.inner.get_opts(at, options).await
+    }
+
+    fn delete_stream(
+        &self,
+        at: BoxStream<'static, Result<ObjectPath>>,
+    ) -> BoxStream<'static, Result<ObjectPath>> {
+        self.inner.delete_stream(at)
+    }
+
+    fn list(&self, prefix: Option<&ObjectPath>) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.prefixes.lock().unwrap().push(prefix.map(ToString::to_string).unwrap_or_default());
+        self.inner.list(prefix)
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&ObjectPath>) -> Result<ListResult> {
+        self.inner.list_with_delimiter(prefix).await
+    }
+
+    async fn copy_opts(&self, from: &ObjectPath, to: &ObjectPath, options: CopyOptions) -> Result<()> {
+        self.inner.copy_opts(from, to, options).await
+    }
+}
+
 fn plan(objects: &[(&str, &'static [u8])], taken: Taken) -> Plan<()> {
     let write = |(object, bytes): &(&str, &'static [u8])| Write {
         object: (*object).to_owned(),
@@ -99,6 +165,20 @@ async fn a_plan_is_there_after_reopening_and_may_be_repeated() {
     let mut names = disk.list("a").await.unwrap();
     names.sort();
     assert_eq!(names, ["a/w", "a/x", "a/y"]);
+}
+
+#[tokio::test]
+async fn a_list_that_would_be_cut_is_an_error() {
+    let disk = Disk::over(Arc::new(InMemory::new()));
+    let three = plan(&[("a/x", b"1"), ("a/b/y", b"2"), ("a/c/z", b"3"), ("d/w", b"4")], Taken::SameBytes);
+    let _durable = disk.persist(three).await.unwrap();
+    assert_eq!(disk.list_within("a", 3).await.unwrap().len(), 3);
+    let cut = disk.list_within("a", 2).await;
+    assert!(matches!(cut, Err(StoreError::TooMany { folder }) if folder == "a"));
+    let mut folders = disk.folders("a").await.unwrap();
+    folders.sort();
+    assert_eq!(folders, ["b", "c"]);
+    assert!(disk.folders("none").await.unwrap().is_empty());
 }
 
 #[tokio::test]

@@ -106,8 +106,8 @@ impl Queue {
         told.await.map_err(|_| QueueError::Stopped)?.map_err(QueueError::Refused)
     }
 
-    /// Begins a new file, in which these devices were never seen; the files before it go once their rows are
-    /// done.
+    /// Begins a new file, in which these devices were never seen; returns once the files before it are gone, which
+    /// is when all their rows are done.
     ///
     /// # Errors
     /// [`QueueError`].
@@ -398,7 +398,7 @@ impl Worker {
             (Some(Waiting::Append(answer)), Reply::Refused(code)) => answer.send(Err(code)).is_ok(),
             (Some(Waiting::StartBatch(answer)), Reply::Started(batch)) => answer.send(Ok(batch)).is_ok(),
             (Some(Waiting::StartBatch(answer)), Reply::Refused(code)) => answer.send(Err(code)).is_ok(),
-            (Some(Waiting::DoneBelow(answer)), Reply::Done) => answer.send(Ok(())).is_ok(),
+            (Some(Waiting::DoneBelow(answer)), Reply::Done | Reply::Left) => answer.send(Ok(())).is_ok(),
             (Some(Waiting::DoneBelow(answer)), Reply::Refused(code)) => answer.send(Err(code)).is_ok(),
             _ => false,
         };

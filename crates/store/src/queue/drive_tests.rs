@@ -159,12 +159,35 @@ async fn a_device_that_leaves_is_forgotten_with_the_files_that_told_of_it() {
     let first = newest(folder.path());
     queue.done_below(RowNumber::new(3)).await.unwrap();
     queue.leave(vec![DeviceId::new([1; 16])]).await.unwrap();
-    // The answer may come just before the old file goes; the next mark is after that.
-    queue.done_below(RowNumber::new(3)).await.unwrap();
     assert!(!first.exists());
     // Under a sequence of before it is a new frame, now and in the next life.
     let other = Arrival { frame: Blob::new(vec![8; 9]).unwrap(), ..arrival(1, 9) };
     let (queue, _reader) = end(queue, folder.path()).await;
     let _durable = queue.append(other).await.unwrap();
     assert_eq!(queue.stats().durable_below, RowNumber::new(4));
+}
+
+#[tokio::test]
+async fn who_leaves_is_told_when_the_files_of_before_are_gone() {
+    let folder = tempfile::tempdir().unwrap();
+    let (queue, _reader) = start(folder.path()).await.unwrap();
+    for sequence in 0..3 {
+        let _durable = queue.append(arrival(sequence, 100)).await.unwrap();
+    }
+    let first = newest(folder.path());
+    let mut left = Box::pin(queue.leave(vec![DeviceId::new([1; 16])]));
+    assert!(futures::poll!(&mut left).is_pending());
+    for done in 1..3 {
+        queue.done_below(RowNumber::new(done)).await.unwrap();
+        assert!(futures::poll!(&mut left).is_pending(), "row {done} is in it");
+        assert!(first.exists());
+    }
+    queue.done_below(RowNumber::new(3)).await.unwrap();
+    left.await.unwrap();
+    assert!(!first.exists());
+    // What came after is in the new file, and stays.
+    let _durable = queue.append(arrival(9, 100)).await.unwrap();
+    let second = newest(folder.path());
+    let _ = futures::join!(queue.leave(Vec::new()), queue.done_below(RowNumber::new(4)));
+    assert!(!second.exists());
 }

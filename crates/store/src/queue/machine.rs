@@ -113,6 +113,8 @@ pub enum Reply {
     Started(BatchNumber),
     /// The rows are remembered as done.
     Done,
+    /// Every file from before is gone, durably.
+    Left,
     /// No.
     Refused(Code),
 }
@@ -182,6 +184,8 @@ pub struct Machine {
     next_file: FileNumber,
     /// Whether the next write begins a new file.
     leaves: bool,
+    /// Who waits for the files before this one to be gone.
+    leaving: Vec<(Ticket, FileNumber)>,
 }
 
 impl Machine {
@@ -199,6 +203,7 @@ impl Machine {
             making: None,
             next_file: FileNumber::default(),
             leaves: false,
+            leaving: Vec::new(),
         }
     }
 
@@ -349,13 +354,26 @@ impl Machine {
         Vec::new()
     }
 
-    /// The files before the new one go as soon as their rows are done, and with them all that they tell.
+    /// The files before the new one go as soon as their rows are done, and with them all that they tell. The reply
+    /// comes then.
     fn leave(&mut self, ticket: Ticket, devices: &[DeviceId]) -> Vec<Effect> {
         self.leaves = true;
         self.kept.seen.forget(devices);
         let done_below = self.gathered.done_below;
-        self.gathered.add(ticket, Reply::Done, &Record::DoneBelow(done_below));
+        self.gathered.add(ticket, Reply::Left, &Record::DoneBelow(done_below));
         Vec::new()
+    }
+
+    /// Tells those who wait for files that are gone by now.
+    fn left(&mut self) -> Vec<Effect> {
+        let oldest = self.old.front().map(|file| file.number);
+        let gone = |file: FileNumber| oldest.is_none_or(|oldest| oldest >= file);
+        let (left, waiting): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.leaving).into_iter().partition(|(_, file)| gone(*file));
+        self.leaving = waiting;
+        let replies = left.iter().map(|(ticket, _)| Effect::Reply(*ticket, Reply::Left));
+        let synced = (!left.is_empty()).then_some(Effect::SyncFolder);
+        synced.into_iter().chain(replies).collect()
     }
 
     fn flush(&mut self, rng: &mut impl CryptoRng) -> Vec<Effect> {
@@ -425,9 +443,17 @@ impl Machine {
         self.kept.next_row = self.gathered.next_row;
         self.kept.next_batch = self.gathered.next_batch;
         self.kept.done_below = self.gathered.done_below;
+        let current = self.current.as_ref().map_or(self.next_file, |file| file.number);
+        let (leaving, waiting) = std::mem::take(&mut self.gathered.waiting)
+            .into_iter()
+            .partition(|(_, reply)| *reply == Reply::Left);
+        self.gathered.waiting = waiting;
+        let leaving: Vec<(Ticket, Reply)> = leaving;
+        self.leaving.extend(leaving.into_iter().map(|(ticket, _)| (ticket, current)));
         let mut effects = self.gathered.replies();
         self.gathered.restart(&self.kept);
         effects.extend(self.trim());
+        effects.extend(self.left());
         effects
     }
 
@@ -446,7 +472,9 @@ impl Machine {
 
     fn poison(&mut self) -> Vec<Effect> {
         self.phase = Phase::Poisoned;
-        let effects = self.gathered.refusals(Code::QueueDisk);
+        let mut effects = self.gathered.refusals(Code::QueueDisk);
+        let leaving = std::mem::take(&mut self.leaving);
+        effects.extend(leaving.into_iter().map(|(ticket, _)| refuse(ticket, Code::QueueDisk)));
         self.gathered.restart(&self.kept);
         effects
     }

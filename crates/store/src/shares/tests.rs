@@ -158,8 +158,8 @@ async fn an_erased_chain_takes_nothing_more_and_is_destroyed_alone() {
     // What comes with a share of an erased chain is kept.
     keep(&shares, vec![share(1, 4, 20, 0), share(2, 5, 20, 0)]).await.unwrap();
     assert_eq!(epochs(&shares, 1, 0, 9).await, (vec![1, 2], 0));
-    assert_eq!(shares.destroy(&BTreeSet::from([label])).await.unwrap(), 2);
-    assert_eq!(shares.destroy(&BTreeSet::from([label])).await.unwrap(), 0);
+    assert_eq!(shares.destroy(&chain(1)).await.unwrap(), 2);
+    assert_eq!(shares.destroy(&chain(1)).await.unwrap(), 0);
     assert_eq!((epochs(&shares, 1, 0, 9).await.0, epochs(&shares, 2, 0, 9).await.0), (vec![], vec![3, 5]));
     assert_eq!(shares.count(), 2);
     // Its folder is gone too: the name of one says that there was somebody.
@@ -172,4 +172,40 @@ async fn an_erased_chain_takes_nothing_more_and_is_destroyed_alone() {
     shares.mark(Height::new(7)).await.unwrap();
     shares.mark(Height::new(9)).await.unwrap();
     assert_eq!((open().await.marked().await.unwrap(), open().await.count()), (Height::new(9), 2));
+}
+
+#[tokio::test]
+async fn a_chain_is_found_by_its_label_alone_and_no_other_goes() {
+    let folder = tempfile::tempdir().unwrap();
+    let shares = Shares::open(folder.path(), machine_key(1)).await.unwrap();
+    keep(&shares, vec![share(1, 1, 0, 0), share(1, 2, 10, 0), share(2, 3, 0, 0)]).await.unwrap();
+    let labels = BTreeSet::from([shares.erased_label(&chain(1)), shares.erased_label(&chain(7))]);
+    assert_eq!(shares.destroy_labelled(&BTreeSet::new()).await.unwrap(), 0);
+    assert_eq!(shares.destroy_labelled(&labels).await.unwrap(), 2);
+    assert_eq!((epochs(&shares, 1, 0, 9).await.0, epochs(&shares, 2, 0, 9).await.0), (vec![], vec![3]));
+    assert_eq!(std::fs::read_dir(folder.path().join(FOLDER)).unwrap().count(), 1);
+}
+
+#[tokio::test]
+async fn to_destroy_a_chain_nothing_else_is_listed() {
+    let listed = crate::disk::tests::Listed::new();
+    let shares = Shares::over(Disk::over(listed.clone()), machine_key(1)).await.unwrap();
+    keep(&shares, vec![share(1, 1, 0, 0), share(2, 3, 0, 0)]).await.unwrap();
+    listed.forget();
+    assert_eq!(shares.destroy(&chain(1)).await.unwrap(), 1);
+    assert_eq!(listed.prefixes(), [shares.folder(&chain(1))]);
+}
+
+#[tokio::test]
+async fn nothing_crosses_a_close() {
+    use futures::FutureExt;
+    let shares = in_memory().await;
+    let label = shares.erased_label(&chain(1));
+    let mut closing = Box::pin(shares.close(label));
+    // Whoever closes waits for what is under way.
+    let waits = || (&mut closing).now_or_never().is_none();
+    assert_eq!(shares.while_open(&chain(1), waits).await, Some(true));
+    closing.await;
+    assert_eq!(shares.while_open(&chain(1), || ()).await, None);
+    assert_eq!(shares.while_open(&chain(2), || ()).await, Some(()));
 }

@@ -132,7 +132,7 @@ impl World {
         let view = self.view(opened.reads())?;
         let introduced = opened.introduce(&view)?;
         let view = self.view(introduced.reads())?;
-        decide(introduced, &view, &Refusals::default(), &mut Policies::default(), now)
+        decide(introduced, &view, &mut Policies::default(), now)?.permit(&Refusals::default())
     }
 
     fn release(&mut self, me: MemberIndex, request: ReleaseRequest) -> Result<Released, Code> {
