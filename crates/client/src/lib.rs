@@ -23,10 +23,10 @@ mod settle;
 
 pub use ask::{Ask, Told};
 pub use drive::Consortium;
-pub use emergency::GlassPlan;
+pub use emergency::{Broken, GlassPlan};
 pub use erasure::{Errand, Order, OrderFile, Receipts};
 pub use error::{ClientError, Fault};
-pub use grant::{GrantFile, LaneKey, Pending, Wallet};
+pub use grant::{GrantFile, LaneKey, Pending, UnbroughtLooks, Wallet};
 pub use patience::Patience;
 pub use read::{BrokenGlass, ReadPlan, ReadResult, Reader};
 pub use read_segments::{Evidence, SegmentEvidence};

@@ -152,9 +152,13 @@ pub enum TxBody {
         /// The intent, sealed to whoever is shown the tag's link.
         body: SealedIntent,
     },
-    /// A privacy officer closes the review of an emergency use. Signed by any key: who closed it is sealed,
-    /// and custodians judge that.
+    /// A privacy officer closes the review of an emergency use by a person of their member. Signed by the
+    /// officer's registered key.
     CloseReview {
+        /// The member that registered the officer, and the person who looked.
+        member: MemberIndex,
+        /// The officer.
+        officer: PartyId,
         /// See [`crate::emergency::review_id`]; nobody can tell it from others without the patient's card.
         review: Digest,
         /// The [`crate::emergency::Review`], sealed to whoever can compute the id.
