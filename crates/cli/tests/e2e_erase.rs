@@ -29,11 +29,14 @@ use salus_store::{Fragments, Shares, key_file};
 use salus_wire::tx::{assignment_commitment, enrolment_commitment};
 use salus_wire::{DeviceId, FragmentIndex, Locator, MemberIndex, SegmentIndex};
 use serde_json::Value;
+use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use until::until;
 
 const SECONDS: u64 = 3;
+const MEMBERS: usize = 4;
 /// Away while the order is given.
 const AWAY: usize = 2;
 /// Signs that everything is destroyed, and has kept a copy of its disk.
@@ -153,6 +156,24 @@ impl Ward {
 
     fn data(&self, member: usize) -> PathBuf {
         self.consortium.dir.join(format!("member-{member}/data"))
+    }
+
+    /// Waits until every member holds its share and its fragment of everything: what is acknowledged is with
+    /// `n - f` of them, and the rest follows.
+    async fn everywhere(&self, traces: [&Traces; 2]) {
+        until("every member holds all", SOON, async || {
+            let held: Vec<BTreeSet<_>> = (0..MEMBERS).map(|member| self.fragments_of(member)).collect();
+            let shares = |traces: &&Traces| {
+                (0..MEMBERS).all(|member| self.folder(member, &self.data(member), &traces.anchor).exists())
+            };
+            (held.windows(2).all(|pair| pair[0] == pair[1]) && traces.iter().all(shares)).then_some(())
+        })
+        .await;
+    }
+
+    fn fragments_of(&self, member: usize) -> BTreeSet<OsString> {
+        let names = std::fs::read_dir(self.data(member).join("store/seg")).into_iter().flatten();
+        names.map(|entry| entry.unwrap().file_name()).collect()
     }
 
     /// Copies the disk of a member that stands still, and starts it again.
@@ -333,7 +354,8 @@ async fn what_a_patient_has_destroyed_is_gone_for_good_and_nothing_tells_of_it()
     let nurse =
         ward.consortium.salus(&["person", "register", "--out", &nurse])["party"].as_str().unwrap().to_owned();
     let ada = ward.admit("ada", &nurse).await;
-    ward.admit("bob", &nurse).await;
+    let bob = ward.admit("bob", &nurse).await;
+    ward.everywhere([&ada, &bob]).await;
     for member in [0, RESTORED, LIAR] {
         ward.back_up(member).await;
     }
