@@ -104,9 +104,7 @@ async fn prepare(
         return Err(Failure::new(Code::TooFewShares, text));
     }
     let replaced: Vec<u16> = stands.into_iter().filter(|old| *old != index).collect();
-    for old in &replaced {
-        grant::revoke(session, path, *old).await?;
-    }
+    withdraw(session, path, &replaced).await?;
     let lacking = (!missing.is_empty()).then(|| {
         format!("{} custodians lack their looks; run this again when they are there", missing.len())
     });
@@ -119,6 +117,16 @@ async fn prepare(
     .lines(replaced.iter().map(|old| format!("grant {old}, which it replaces, is withdrawn")))
     .line(format!("the patient carries `{}`; alone it opens nothing", card.display()))
     .lines(said))
+}
+
+/// Withdraws grants that another replaces; what was not brought of them never will be.
+async fn withdraw(session: &Session, path: &Path, replaced: &[u16]) -> Result<(), Failure> {
+    for index in replaced {
+        grant::revoke(session, path, *index).await?;
+    }
+    let mut owner = wallet(path)?;
+    owner.looks.retain(|looks| !replaced.contains(&looks.index));
+    store(path, &owner)
 }
 
 fn name_of(card: &Secret<32>) -> Digest {
