@@ -5,7 +5,7 @@
 use crate::sample::{Sampler, sample};
 use crate::targets::Seed;
 use borsh::{BorshDeserialize, BorshSerialize};
-use salus_wire::emergency::{EmergencyKit, LookShares, NextLooks, Review};
+use salus_wire::emergency::{EmergencyKit, Given, LookShares, Review};
 use salus_wire::erasure::{EraseAnswer, EraseRequest, Erasure};
 use salus_wire::limits::{
     BLOCK_BYTES_MAX, DESCRIPTOR_BYTES, EMERGENCY_KIT_PLAIN_BYTES, GRANT_PLAIN_BYTES, INTENT_PLAIN_BYTES,
@@ -61,7 +61,7 @@ pub const SHAPES: &[Shape] = &[
     shape::<StateProof, RPC_BYTES_MAX>("state_proof"),
     shape::<CertifiedChain, RPC_BYTES_MAX>("certified_chain"),
     shape::<LookShares, RPC_BYTES_MAX>("look_shares"),
-    shape::<NextLooks, RPC_BYTES_MAX>("next_looks"),
+    shape::<Given, RPC_BYTES_MAX>("given"),
     shape::<EmergencyKit, EMERGENCY_KIT_PLAIN_BYTES>("emergency_kit"),
     shape::<Review, INTENT_PLAIN_BYTES>("review"),
     shape::<Erasure, GRANT_PLAIN_BYTES>("erasure"),

@@ -115,7 +115,7 @@ def state_key(r):
     kind = r.below(1, 11)
     if kind == 10:
         return r.take(32), r.take(2 if r.below(1, 2) == 0 else 16)
-    sizes = {0: 0, 1: 2, 2: 16, 3: 32, 4: 32, 5: 24, 6: 32, 7: 32, 8: 32, 9: 2}
+    sizes = {0: 0, 1: 2, 2: 16, 3: 32, 4: 32, 5: 24, 6: 32, 7: 32, 8: 34, 9: 2}
     return r.take(sizes[kind])
 
 
@@ -138,7 +138,7 @@ def state_value(r):
     if kind == 6:
         return r.take(64), r.blob(434), tip(r)
     if kind == 7:
-        return r.blob(434), tip(r)
+        return r.take(16), r.blob(434), tip(r)
     if kind == 8:
         return r.number(4), r.blob(6144), tip(r)
     return r.take(32), tip(r)

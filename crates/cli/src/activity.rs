@@ -4,17 +4,17 @@ mod facts;
 mod queue;
 
 use crate::args::{ActivityArgs, ActivityCommand, Place};
+use crate::emergency::{faults_value, officer};
 use crate::files::load;
 use crate::output::{Failure, Report};
-use crate::person::{PersonFile, person};
+use crate::person::person;
 use crate::read;
 use crate::session::Session;
 use facts::Files;
 use indicatif::{ProgressBar, ProgressStyle};
 use queue::{Entry, Queue};
 use salus_client::drive::now;
-use salus_client::emergency::Officer;
-use salus_client::{ActivityList, Fault, GrantFile};
+use salus_client::{ActivityList, GrantFile};
 use salus_clinical::fhir::instant;
 use salus_wire::activity::{
     Activity, NamedAs, SignOff, SignOffTerms, Verdict, day_of, patient_name, sign_off_message,
@@ -53,14 +53,10 @@ async fn gathered(args: &ActivityArgs) -> Result<(Session, ActivityList), Failur
         ProgressStyle::with_template("{bar:40} {pos}/{len} days {eta}")
             .unwrap_or_else(|_| ProgressStyle::default_bar()),
     );
-    let officer = officer(&session, &who);
+    let officer = officer(&session, &who).await?;
     let list = session.client.activity(&officer, first, today, |_| bar.inc(1)).await?;
     bar.finish_and_clear();
     Ok((session, list))
-}
-
-fn officer(session: &Session, who: &PersonFile) -> Officer {
-    Officer { chain: session.chain(), party: who.party, key: who.signing_key() }
 }
 
 async fn list(args: &ActivityArgs) -> Result<Report, Failure> {
@@ -205,9 +201,4 @@ fn name(path: &Path) -> Result<Report, Failure> {
     Ok(Report::new(json!({ "patient": name })).line(name).line(
         "records of activity know the patient by this name: keep it with what the member knows of them",
     ))
-}
-
-fn faults_value(faults: &[Fault]) -> Vec<Value> {
-    let value = |fault: &Fault| json!({ "member": fault.member.get(), "code": fault.code.to_string() });
-    faults.iter().map(value).collect()
 }

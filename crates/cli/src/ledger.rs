@@ -99,9 +99,10 @@ fn fields(tx: &Tx) -> Value {
         TxBody::RecordAccess { tag, commitment, body } => json!({
             "tag": hex::encode(tag.0.as_bytes()), "commitment": commitment.to_string(), "body": hex::encode(&**body),
         }),
-        TxBody::CloseReview { review, body } => {
-            json!({ "review": review.to_string(), "body": hex::encode(&**body) })
-        }
+        TxBody::CloseReview { member, officer, review, body } => json!({
+            "member": member.get(), "officer": officer.to_string(), "review": review.to_string(),
+            "body": hex::encode(&**body),
+        }),
         TxBody::PublishPolicy { member, version, text } => json!({
             "member": member.get(), "version": version, "text": hex::encode(&**text),
         }),

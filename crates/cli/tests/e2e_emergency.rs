@@ -115,7 +115,7 @@ async fn glass_breaks_while_the_patients_hospital_is_dead_and_everybody_sees_it(
     assert_eq!(scene.look("clerk", "clerk", &scene.card)["error"], "SAL-2019");
     assert_eq!(scene.look("nurse", "clerk", &scene.card)["error"], "SAL-2030");
     let stranger = scene.consortium.people("stranger.card");
-    std::fs::write(&stranger, [7; 32]).unwrap();
+    write_card(&stranger);
     assert_eq!(scene.look("nurse", "nurse", &stranger)["error"], "SAL-2032");
 
     // The patient sees each look, with its purpose; who was refused left no record.
@@ -132,8 +132,8 @@ async fn glass_breaks_while_the_patients_hospital_is_dead_and_everybody_sees_it(
     let nurse = open["uses"][0]["requester"].as_str().unwrap().to_owned();
     let (officer, card) = (scene.person("officer"), scene.card.clone());
     let close = ["emergency", "close", "--member", "1", "--person", &officer, "--requester", &nurse];
-    let one = open["uses"][0]["access"].as_str().unwrap();
-    let justified = [&close[..], &["--verdict", "justified", "--access", one]].concat();
+    let one = open["uses"][0]["look"].as_str().unwrap();
+    let justified = [&close[..], &["--verdict", "justified", "--look", one]].concat();
     assert_eq!(scene.consortium.salus(&justified)["closed"], 1);
     assert_eq!(scene.reviews(&[])["open"], accesses.len() - 1);
     scene.consortium.salus(&[&close[..], &["--verdict", "unjustified"]].concat());
@@ -149,15 +149,40 @@ async fn a_card_is_renewed_and_its_grant_withdrawn_like_any_other() {
     let scene = Scene::open().await;
     // Run again it makes no other grant, unless told to.
     assert_eq!(scene.prepare(&[])["grant"], 1);
-    assert_eq!(scene.prepare(&["--renew"])["grant"], 3);
-    assert_eq!(scene.look("nurse", "nurse", &scene.card)["grants"].as_array().unwrap().len(), 2);
-    let revoke = |index: &str| {
-        scene.consortium.salus(&["grant", "revoke", "--wallet", &scene.wallet, "--index", index])
-    };
-    revoke("1");
+    let renewed = scene.prepare(&["--renew"]);
+    assert_eq!((&renewed["grant"], &renewed["withdrawn"]), (&3.into(), &serde_json::json!([1])), "{renewed}");
     assert_eq!(scene.look("nurse", "nurse", &scene.card)["grants"].as_array().unwrap().len(), 1);
-    revoke("3");
+    scene.consortium.salus(&["grant", "revoke", "--wallet", &scene.wallet, "--index", "3"]);
     assert_eq!(scene.look("nurse", "nurse", &scene.card)["error"], "SAL-2032");
     let list = scene.consortium.salus(&["grant", "list", "--wallet", &scene.wallet]);
     assert_eq!(list["grants"][0]["grantee"], "every physician and nurse, in an emergency");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_was_away_when_looks_were_brought_gets_them_on_the_next_run() {
+    let mut scene = Scene::open().await;
+    scene.consortium.stop("member-3").await;
+    let partly = scene.prepare(&["--renew"]);
+    assert_eq!(
+        (&partly["complete"], &partly["missing"]),
+        (&false.into(), &serde_json::json!([3])),
+        "{partly}"
+    );
+    assert_eq!(partly["custodians"], 3);
+    scene.consortium.start_member(3);
+    let whole = until("the other has its looks", SOON, async || {
+        let whole = scene.prepare(&[]);
+        (whole["complete"] == true).then_some(whole)
+    })
+    .await;
+    assert_eq!(whole["grant"], partly["grant"], "{whole}");
+    // The shares that it was brought fit those that the others had before: it stands in for one of them.
+    scene.consortium.stop("member-0").await;
+    assert_eq!(scene.look("nurse", "nurse", &scene.card)["grants"][0]["readings"], SECONDS);
+}
+
+/// A card that nobody prepared.
+fn write_card(path: &str) {
+    std::fs::write(path, [7; 32]).unwrap();
+    std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
 }

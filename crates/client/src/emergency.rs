@@ -7,22 +7,28 @@ use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use rand_core::CryptoRng;
 use salus_crypto::chain::seal_body;
+use salus_crypto::digest::Digest;
 use salus_crypto::kem::{KemPublicKey, KemSecretKey};
 use salus_crypto::secret::Secret;
 use salus_crypto::sign::{PublicKey, SigningKey};
-use salus_fragment::{CheckedLook, LookPlace, ShareFault, open_kit, prepare};
+use salus_fragment::{CheckedLook, LookPlace, ShareFault, open_kit, open_tag, prepare};
+use salus_proof::{Proven, TrustPolicy};
 use salus_wire::consent::{Grantee, Reason};
 use salus_wire::emergency::{
-    EmergencyDeposit, EmergencyKit, EmergencyUse, Glass, GlassRequest, GlassTerms, LookHeader, LookShare,
-    LookShares, NextLooks, Review, ReviewsRequest, Verdict, glass_info, glass_message, glass_request_message,
-    prepare_info, prepare_message, review_id, review_key, review_message, reviews_message,
+    EmergencyDeposit, EmergencyKit, EmergencyUse, Given, Glass, GlassAsk, GlassRequest, GlassTerms, LookAsk,
+    LookHeader, LookShare, LookShares, Review, ReviewsRequest, ShownTag, Verdict, card_key, card_name,
+    glass_info, glass_message, glass_request_message, look_name, prepare_info, prepare_message, review_id,
+    review_key, reviews_message,
 };
-use salus_wire::limits::{INTENT_PLAIN_BYTES, RPC_BYTES_MAX};
+use salus_wire::limits::{
+    EMERGENCY_GRANTS_MAX, EMERGENCY_PLACES_MAX, INTENT_PLAIN_BYTES, RPC_BYTES_MAX, STATE_KEYS_MAX,
+};
 use salus_wire::release::ShareBytes;
 use salus_wire::rpc::{Request, Response};
+use salus_wire::state::Standing;
 use salus_wire::{
-    AccessTag, Blob, ChainId, Code, Faults, GrantTag, List, MemberIndex, PartyId, TimeMs, Tx, TxBody, decode,
-    encode, namespaces,
+    AccessTag, Blob, ChainId, Code, Faults, GrantTag, List, MemberIndex, PartyId, StateKey, StateValue,
+    TimeMs, Tx, TxBody, decode, encode, namespaces,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -50,14 +56,30 @@ pub struct GlassPlan {
     pub second: SigningKey,
     /// Why.
     pub reason: Reason,
-    /// The secret of the patient's card.
+    /// The secret of the patient's card. It is not sent to anybody.
     pub card: Secret<32>,
+    /// Keys that certify blocks.
+    pub policy: TrustPolicy,
+    /// The member asked first which looks are taken.
+    pub home: MemberIndex,
+}
+
+/// What broken glass opened.
+pub struct Broken {
+    /// A look of each grant that opened.
+    pub files: Vec<GrantFile>,
+    /// Grants under the card of which no look opened, by the code that says why.
+    pub skipped: Vec<(GrantTag, Code)>,
+    /// What custodians did wrong.
+    pub faults: Vec<Fault>,
 }
 
 /// A privacy officer.
 pub struct Officer {
     /// The consortium.
     pub chain: ChainId,
+    /// Who registered them, and the people whose uses they review.
+    pub member: MemberIndex,
     /// Who they are.
     pub party: PartyId,
     /// Their registered key.
@@ -65,42 +87,47 @@ pub struct Officer {
 }
 
 /// The looks of an emergency grant for every custodian, each sealed to them. `one_time` committed the grant,
-/// `custodians` are their X-Wing keys by index.
+/// `card` is the secret of the card that it names, `custodians` are their X-Wing keys by index.
 ///
 /// # Errors
-/// [`ClientError::BeyondGrant`] when it is no emergency grant, or a custodian's key is no key.
+/// [`ClientError::BeyondGrant`] when it is no emergency grant of this card, or a custodian's key is no key.
 pub fn deposits(
     chain: ChainId,
     faults: Faults,
     custodians: &[KemPublicKey],
     file: &GrantFile,
-    one_time: &SigningKey,
+    (one_time, card): (&SigningKey, &Secret<32>),
     rng: &mut impl CryptoRng,
 ) -> Result<Vec<EmergencyDeposit>, ClientError> {
-    let Grantee::Emergency { card } = file.grant.grantee else { return Err(ClientError::BeyondGrant) };
+    let (signer, grant) = (card_key(card), file.tag());
+    let public = signer.public_key();
+    if file.grant.grantee != (Grantee::Emergency { card: card_name(&public) }) {
+        return Err(ClientError::BeyondGrant);
+    }
     let mut by_custodian: Vec<Vec<LookShare>> = custodians.iter().map(|_| Vec::new()).collect();
     for place in 1..=LOOKS {
         let link = file.lane_link(place).ok_or(ClientError::ChainUsedUp)?;
-        let at = LookPlace { card, grant: file.tag(), place, access: AccessTag(link.tag()) };
+        let at = LookPlace { grant, place, access: AccessTag(link.tag()) };
         let kit = EmergencyKit {
             grant_index: file.index,
             grant_link: ShareBytes(copy(&file.link)),
             grant_body_key: ShareBytes(copy(&file.body_key)),
             access_link: ShareBytes(link.to_secret()),
-            grant: file.grant.clone(),
         };
-        let shares = prepare(chain, faults, at, &kit, one_time, rng).ok_or(ClientError::BeyondGrant)?;
+        let shares =
+            prepare(chain, faults, at, &file.grant, &kit, card, rng).ok_or(ClientError::BeyondGrant)?;
         by_custodian.iter_mut().zip(shares).for_each(|(shares, share)| shares.push(share));
     }
     let keys = (0_u16..).map(MemberIndex::new).zip(custodians);
     keys.zip(by_custodian)
         .map(|((custodian, key), shares)| {
             let plain = encode(&LookShares(List::new(shares).map_err(|_| ClientError::BeyondGrant)?));
-            let info = prepare_info(chain, file.tag(), custodian);
+            let info = prepare_info(chain, grant, custodian);
             let sealed = key.seal(&info, &[], &plain, rng).map_err(|_| ClientError::BeyondGrant)?;
-            let message = prepare_message(chain, file.tag(), custodian, &sealed);
+            let message = prepare_message(chain, grant, custodian, &public, &sealed);
             let signature = one_time.sign(namespaces::EMERGENCY_DEPOSIT, &message);
-            Ok(EmergencyDeposit { grant: file.tag(), custodian, sealed, signature })
+            let card_signature = signer.sign(namespaces::EMERGENCY_DEPOSIT_CARD, &message);
+            Ok(EmergencyDeposit { grant, custodian, card: public, sealed, signature, card_signature })
         })
         .collect()
 }
@@ -142,20 +169,21 @@ impl Consortium {
         }
     }
 
-    /// Breaks the glass at every custodian and opens the next look of each grant under the card.
+    /// Breaks the glass at every custodian and opens the next look of each grant under the card. A grant that does
+    /// not open is skipped, and named.
     ///
     /// # Errors
-    /// [`ClientError::TooFewShares`] with what each custodian said; [`ClientError::Writer`] when what the
-    /// patient prepared contradicts itself.
-    pub async fn break_glass(&self, plan: &GlassPlan) -> Result<Vec<GrantFile>, ClientError> {
+    /// [`ClientError::TooFewShares`] with what each custodian said when no grant opens; [`ClientError::Refused`]
+    /// with [`Code::NoCard`] when every look is used up; as [`Self::proven`].
+    pub async fn break_glass(&self, plan: &GlassPlan) -> Result<Broken, ClientError> {
         let mut attempts = ATTEMPTS;
         loop {
-            let (files, error) = match self.glass_once(plan).await {
-                Ok(files) => return Ok(files),
-                Err((apart, error)) => (apart, error),
+            let (apart, error) = match self.glass_once(plan).await {
+                Ok(broken) => return Ok(broken),
+                Err(error) => error,
             };
             attempts = attempts.saturating_sub(1);
-            if !files || attempts == 0 {
+            if !apart || attempts == 0 {
                 return Err(error);
             }
             self.ground.pause(BETWEEN).await;
@@ -163,32 +191,99 @@ impl Consortium {
     }
 
     /// One round; an error says whether custodians stood apart, which time can mend.
-    async fn glass_once(&self, plan: &GlassPlan) -> Result<Vec<GrantFile>, (bool, ClientError)> {
-        let mut rng = self.ground.rng().map_err(|error| (false, error))?;
+    async fn glass_once(&self, plan: &GlassPlan) -> Result<Broken, (bool, ClientError)> {
+        let found = self.gather(plan, &GlassAsk::Tags, |_| true).await.map_err(|error| (false, error))?;
+        let tags = found.tags(plan);
+        if tags.is_empty() {
+            return Err((false, found.too_few(plan)));
+        }
+        let asks = self.free_looks(plan, tags).await.map_err(|error| (false, error))?;
+        if asks.is_empty() {
+            return Err((false, ClientError::Refused { code: Code::NoCard }));
+        }
+        let wanted: BTreeMap<GrantTag, usize> =
+            asks.iter().map(|ask| (ask.grant, ask.before.len().saturating_add(1))).collect();
+        let beyond = (false, ClientError::BeyondGrant);
+        let ask = GlassAsk::Looks(List::new(asks).map_err(|_| beyond)?);
+        let all_open = |gathered: &Gathering| gathered.opened(plan, &wanted).1.is_empty();
+        let gathered = self.gather(plan, &ask, all_open).await.map_err(|error| (false, error))?;
+        let (files, skipped) = gathered.opened(plan, &wanted);
+        if files.is_empty() {
+            let behind = |fault: &Fault| matches!(fault.code, Code::TagGap | Code::LookSpent);
+            return Err((gathered.faults.iter().any(behind), gathered.too_few(plan)));
+        }
+        Ok(Broken { files, skipped, faults: gathered.faults })
+    }
+
+    /// Asks every custodian, until as many as open a look have answered and `enough` says so, or nobody is left.
+    async fn gather(
+        &self,
+        plan: &GlassPlan,
+        ask: &GlassAsk,
+        enough: impl Fn(&Gathering) -> bool,
+    ) -> Result<Gathering, ClientError> {
+        let mut rng = self.ground.rng()?;
         let reader = KemSecretKey::generate(&mut rng);
         let mut asked = FuturesUnordered::new();
         for to in (0..self.members).map(MemberIndex::new) {
-            let request = glass_request(plan, to, &reader, self.ground.now(), &mut rng);
+            let request = glass_request(plan, ask, to, &reader, self.ground.now(), &mut rng);
             asked.push(async move {
-                let GlassRequest { terms: GlassTerms { nonce, .. }, .. } = &request;
-                let nonce = *nonce;
+                let nonce = request.terms.nonce;
                 (to, nonce, self.call(to, &Request::BreakGlass(request), ANSWER_WITHIN).await)
             });
         }
         let need = usize::from(plan.faults.key_threshold());
-        let mut gathered = GlassGathering::default();
+        let mut gathered = Gathering::default();
         while let Some((to, nonce, answer)) = asked.next().await {
             match answer {
                 Some(Response::Glass(glass)) => gathered.take(plan, &reader, to, nonce, &glass),
                 other => gathered.faults.push(fault(to, other)),
             }
-            if gathered.answered.len() >= need
-                && let Some(files) = gathered.open_all(plan)
-            {
-                return Ok(files);
+            if gathered.answered.len() >= need && enough(&gathered) {
+                break;
             }
         }
-        gathered.open_some(plan)
+        Ok(gathered)
+    }
+
+    /// The first place of each standing grant that a proof shows to be free, with the tags before it.
+    async fn free_looks(
+        &self,
+        plan: &GlassPlan,
+        tags: BTreeMap<GrantTag, BTreeMap<u16, AccessTag>>,
+    ) -> Result<Vec<LookAsk>, ClientError> {
+        let keys: Vec<StateKey> = tags
+            .iter()
+            .flat_map(|(grant, places)| {
+                std::iter::once(StateKey::Grant(*grant))
+                    .chain(places.values().map(|tag| StateKey::Access(*tag)))
+            })
+            .collect();
+        let (mut standing, mut taken) = (BTreeSet::new(), BTreeSet::new());
+        for keys in keys.chunks(STATE_KEYS_MAX) {
+            let state = self.proven(keys.to_vec(), plan.home, &plan.policy).await?;
+            for key in keys {
+                match (key, state.get(key)) {
+                    (StateKey::Grant(tag), Proven::Present(StateValue::Grant(record)))
+                        if record.standing == Standing::Active =>
+                    {
+                        standing.insert(*tag);
+                    }
+                    (StateKey::Access(tag), Proven::Present(_)) => {
+                        taken.insert(*tag);
+                    }
+                    _ => {}
+                }
+            }
+        }
+        let asks =
+            tags.into_iter().filter(|(grant, _)| standing.contains(grant)).filter_map(|(grant, places)| {
+                let in_order = (1_u16..).map_while(|place| places.get(&place).copied());
+                let before: Vec<AccessTag> = in_order.take_while(|tag| taken.contains(tag)).collect();
+                let free = before.len() < places.len();
+                free.then(|| List::new(before).ok()).flatten().map(|before| LookAsk { grant, before })
+            });
+        Ok(asks.take(EMERGENCY_GRANTS_MAX).collect())
     }
 
     /// The emergency uses of an officer's people, as all members together tell: none can hide one alone. The
@@ -218,11 +313,7 @@ impl Consortium {
             match answer {
                 Some(Response::Reviews(told)) => {
                     answered = answered.saturating_add(1);
-                    for used in told.into_vec() {
-                        let place = uses.entry((used.requester, used.access)).or_insert_with(|| used.clone());
-                        // Custodians heard of it at their own times; the first counts.
-                        place.at = place.at.min(used.at);
-                    }
+                    told.into_vec().into_iter().for_each(|used| merge(&mut uses, used));
                 }
                 other => faults.push(fault(to, other)),
             }
@@ -247,27 +338,39 @@ impl Officer {
         verdict: Verdict,
         rng: &mut impl CryptoRng,
     ) -> Result<Tx, ClientError> {
-        let message = review_message(self.chain, used.access, used.requester, self.party, verdict);
-        let signature = self.key.sign(namespaces::REVIEW, &message);
-        let (access, requester, officer) = (used.access, used.requester, self.party);
-        let review = Review { access, requester, officer, verdict, signature };
-        let key = review_key(&used.card, used.access);
-        let sealed = seal_body(&key, INTENT_PLAIN_BYTES, &encode(&review), rng);
+        let EmergencyUse { requester, card, look, .. } = used;
+        let review = Review { look: *look, requester: *requester, verdict };
+        let sealed =
+            seal_body(&review_key(card, look, *requester), INTENT_PLAIN_BYTES, &encode(&review), rng);
         let body = sealed.ok().and_then(|sealed| Blob::new(sealed).ok()).ok_or(ClientError::BeyondGrant)?;
-        let review = review_id(&used.card, used.access);
-        Ok(Tx::sign(self.chain, TxBody::CloseReview { review, body }, &SigningKey::generate(rng)))
+        let (member, officer, review) = (self.member, self.party, review_id(card, look, *requester));
+        Ok(Tx::sign(self.chain, TxBody::CloseReview { member, officer, review, body }, &self.key))
     }
+}
+
+/// Uses that several custodians tell of, by who looked, under which card, and at what.
+type Uses = BTreeMap<(PartyId, Digest, Digest), EmergencyUse>;
+
+/// Adds what one custodian tells. They heard of it at their own times, of which the first counts, and not all were
+/// asked for shares; an access that is not of this look is nobody's.
+fn merge(uses: &mut Uses, used: EmergencyUse) {
+    let access = used.access.filter(|access| look_name(*access) == used.look);
+    let used = EmergencyUse { access, ..used };
+    let known = uses.entry((used.requester, used.card, used.look)).or_insert_with(|| used.clone());
+    known.at = known.at.min(used.at);
+    known.access = known.access.or(used.access);
 }
 
 /// What custodians gave so far.
 #[derive(Default)]
-struct GlassGathering {
+struct Gathering {
     answered: BTreeSet<MemberIndex>,
+    tags: Vec<ShownTag>,
     looks: BTreeMap<GrantTag, Vec<(MemberIndex, LookShare)>>,
     faults: Vec<Fault>,
 }
 
-impl GlassGathering {
+impl Gathering {
     fn take(
         &mut self,
         plan: &GlassPlan,
@@ -277,10 +380,15 @@ impl GlassGathering {
         glass: &Glass,
     ) {
         match opened(plan, reader, from, nonce, glass) {
-            Some(looks) => {
+            Some(given) => {
                 self.answered.insert(from);
-                for look in looks {
-                    self.looks.entry(look.header.grant).or_default().push((from, look));
+                match given {
+                    Given::Tags(tags) => self.tags.extend(tags.into_vec()),
+                    Given::Looks(looks) => {
+                        for look in looks.into_vec() {
+                            self.looks.entry(look.header.grant).or_default().push((from, look));
+                        }
+                    }
                 }
             }
             None => self.faults.push(Fault {
@@ -291,38 +399,55 @@ impl GlassGathering {
         }
     }
 
-    /// The grants under the card, if every one that anybody named opens.
-    fn open_all(&self, plan: &GlassPlan) -> Option<Vec<GrantFile>> {
-        let kits: Result<Vec<GrantFile>, ShareFault> =
-            self.looks.values().map(|looks| kit(plan, looks)).collect();
-        kits.ok().filter(|files| !files.is_empty())
+    /// The tags that the card opens, by grant and place; what strangers put there opens nothing.
+    fn tags(&self, plan: &GlassPlan) -> BTreeMap<GrantTag, BTreeMap<u16, AccessTag>> {
+        let mut found: BTreeMap<GrantTag, BTreeMap<u16, AccessTag>> = BTreeMap::new();
+        for ShownTag { grant, place, tag } in &self.tags {
+            if usize::from(*place) <= EMERGENCY_PLACES_MAX
+                && let Some(access) = open_tag(&plan.card, *grant, *place, tag)
+            {
+                found.entry(*grant).or_default().insert(*place, access);
+            }
+        }
+        found
     }
 
-    /// What opens when nobody else will answer: a liar may have named a grant that there is not.
-    fn open_some(self, plan: &GlassPlan) -> Result<Vec<GrantFile>, (bool, ClientError)> {
-        let kits: Vec<_> = self.looks.values().map(|looks| kit(plan, looks)).collect();
-        let contradicts = kits.iter().any(|kit| matches!(kit, Err(ShareFault::Key)));
-        let files: Vec<GrantFile> = kits.into_iter().filter_map(Result::ok).collect();
-        if !files.is_empty() {
-            return Ok(files);
+    /// The looks that were wanted and open, and the grants of which none does.
+    fn opened(
+        &self,
+        plan: &GlassPlan,
+        wanted: &BTreeMap<GrantTag, usize>,
+    ) -> (Vec<GrantFile>, Vec<(GrantTag, Code)>) {
+        let (mut files, mut skipped) = (Vec::new(), Vec::new());
+        for (grant, place) in wanted {
+            let looks = self.looks.get(grant).map(Vec::as_slice).unwrap_or_default();
+            match kit(plan, looks, *place) {
+                Ok(file) => files.push(file),
+                Err(fault) => skipped.push((*grant, fault.code())),
+            }
         }
-        if contradicts {
-            return Err((false, ClientError::Writer { what: "what was prepared for emergencies is no key" }));
-        }
+        (files, skipped)
+    }
+
+    fn too_few(self, plan: &GlassPlan) -> ClientError {
         let (released, needed) = (self.answered.len(), usize::from(plan.faults.key_threshold()));
-        Err((released >= needed, ClientError::TooFewShares { released, needed, faults: self.faults }))
+        ClientError::TooFewShares { released, needed, faults: self.faults }
     }
 }
 
-fn kit(plan: &GlassPlan, looks: &[(MemberIndex, LookShare)]) -> Result<GrantFile, ShareFault> {
-    let check = |(from, look): &(MemberIndex, LookShare)| CheckedLook::check(plan.faults, *from, look).ok();
-    open_kit(plan.chain, looks.iter().filter_map(check).collect()).map(|(header, kit)| file(&header, kit))
+fn kit(plan: &GlassPlan, looks: &[(MemberIndex, LookShare)], place: usize) -> Result<GrantFile, ShareFault> {
+    let card = card_key(&plan.card).public_key();
+    let check = |(from, look): &(MemberIndex, LookShare)| {
+        let wanted = usize::from(look.header.place) == place;
+        wanted.then(|| CheckedLook::check(plan.chain, plan.faults, &card, *from, look).ok()).flatten()
+    };
+    open_kit(looks.iter().filter_map(check).collect()).map(|(header, kit)| file(header, kit))
 }
 
-fn file(header: &LookHeader, kit: EmergencyKit) -> GrantFile {
-    let EmergencyKit { grant_index: index, grant_link: link, grant_body_key: body_key, access_link, grant } =
-        kit;
-    GrantFile { index, link, body_key, lane: LaneKey::Look { place: header.place, link: access_link }, grant }
+fn file(header: LookHeader, kit: EmergencyKit) -> GrantFile {
+    let EmergencyKit { grant_index: index, grant_link: link, grant_body_key: body_key, access_link } = kit;
+    let lane = LaneKey::Look { place: header.place, link: access_link };
+    GrantFile { index, link, body_key, lane, grant: header.terms }
 }
 
 fn opened(
@@ -331,7 +456,7 @@ fn opened(
     from: MemberIndex,
     nonce: [u8; 16],
     glass: &Glass,
-) -> Option<Vec<LookShare>> {
+) -> Option<Given> {
     let service = plan.service_keys.get(usize::from(from.get()))?;
     let message = glass_message(plan.chain, from, plan.requester, &glass.sealed);
     let ours = glass.custodian == from && glass.requester == plan.requester;
@@ -341,12 +466,12 @@ fn opened(
     }
     let info = glass_info(plan.chain, from, plan.requester, nonce);
     let plain = reader.open(&info, &[], &glass.sealed).ok()?;
-    let NextLooks(looks) = decode(&plain, RPC_BYTES_MAX).ok()?;
-    Some(looks.into_vec())
+    decode(&plain, RPC_BYTES_MAX).ok()
 }
 
 fn glass_request(
     plan: &GlassPlan,
+    ask: &GlassAsk,
     custodian: MemberIndex,
     reader: &KemSecretKey,
     sent: TimeMs,
@@ -354,6 +479,7 @@ fn glass_request(
 ) -> GlassRequest {
     let mut nonce = [0; 16];
     rng.fill_bytes(&mut nonce);
+    let card = card_key(&plan.card);
     let terms = GlassTerms {
         custodian,
         nonce,
@@ -361,13 +487,15 @@ fn glass_request(
         requester: plan.requester,
         key: plan.key.public_key(),
         reason: plan.reason,
-        card: ShareBytes(Secret::from_bytes(*plan.card.danger_expose())),
+        card: card.public_key(),
         reader: reader.public_key(),
+        ask: ask.clone(),
     };
     let message = glass_request_message(plan.chain, &terms);
     let signature = plan.key.sign(namespaces::BREAK_GLASS, &message);
     let second = plan.second.sign(namespaces::BREAK_GLASS_SECOND, &message);
-    GlassRequest { terms, signature, second }
+    let card = card.sign(namespaces::BREAK_GLASS_CARD, &message);
+    GlassRequest { terms, signature, second, card }
 }
 
 pub(crate) fn fault(member: MemberIndex, answer: Option<Response>) -> Fault {
@@ -380,3 +508,6 @@ pub(crate) fn fault(member: MemberIndex, answer: Option<Response>) -> Fault {
     };
     Fault { member, code, detail }
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,8 +12,9 @@ use salus_crypto::digest::Digest;
 use salus_crypto::secret::Secret;
 use salus_crypto::sign::{PublicKey, SigningKey};
 use salus_wire::consent::{DENIES_MAX, Deny, Grant, Grantee};
+use salus_wire::emergency::EmergencyDeposit;
 use salus_wire::ids::{ChainId, GrantTag, PartyId, TimeSpan};
-use salus_wire::limits::GRANT_PLAIN_BYTES;
+use salus_wire::limits::{GRANT_PLAIN_BYTES, MEMBERS_MAX};
 use salus_wire::release::ShareBytes;
 use salus_wire::tx::{SealedGrant, TxBody, grant_commitment};
 use salus_wire::{Blob, List, Purposes, Scope, Tx, decode, encode};
@@ -48,8 +49,20 @@ pub struct Wallet {
     pub emergency: Vec<GrantFile>,
     /// The secrets of the cards that find them.
     pub cards: Vec<ShareBytes>,
+    /// The looks of those grants that were made, and are not yet at their custodian.
+    pub looks: Vec<UnbroughtLooks>,
     /// The order that everything under this chain be destroyed, once it is made. No grant is made after it.
     pub order: Option<Order>,
+}
+
+/// The looks of one emergency grant that custodians lack still. They are kept as they were made: shares of two
+/// makings do not fit together.
+#[derive(BorshSerialize, BorshDeserialize)]
+pub struct UnbroughtLooks {
+    /// The grant's place on the chain, from 1.
+    pub index: u16,
+    /// For each custodian that has not taken its own; none once all have.
+    pub deposits: List<EmergencyDeposit, MEMBERS_MAX>,
 }
 
 /// A grant that was made and is not yet known to be final.
@@ -116,6 +129,7 @@ impl Wallet {
             consents: Vec::new(),
             emergency: Vec::new(),
             cards: Vec::new(),
+            looks: Vec::new(),
             order: None,
         }
     }

@@ -34,7 +34,7 @@ pub(crate) fn target(body: &TxBody) -> StateKey {
         TxBody::Anchor { gateway, batch, .. } => StateKey::Anchor(*gateway, *batch),
         TxBody::CommitGrant { tag, .. } | TxBody::RevokeGrant { tag } => StateKey::Grant(*tag),
         TxBody::RecordAccess { tag, .. } => StateKey::Access(*tag),
-        TxBody::CloseReview { review, .. } => StateKey::Review(*review),
+        TxBody::CloseReview { member, review, .. } => StateKey::Review(*member, *review),
         TxBody::PublishPolicy { member, .. } => StateKey::Policy(*member),
         TxBody::RecordDestruction { order, holder, .. } => StateKey::Destruction(*order, *holder),
     }
@@ -64,8 +64,8 @@ pub(crate) fn judge(tx: &Tx, entry: Proven<'_>) -> Finding {
             let ours = found.commitment == *commitment && found.one_time == tx.signer && found.body == *body;
             written(ours, found.since)
         }
-        (TxBody::CloseReview { body, .. }, StateValue::Review(found)) => {
-            written(found.body == *body, found.since)
+        (TxBody::CloseReview { officer, body, .. }, StateValue::Review(found)) => {
+            written((found.officer, &found.body) == (*officer, body), found.since)
         }
         (TxBody::PublishPolicy { version, .. }, StateValue::Policy(found)) if found.version < *version => {
             Finding::Open

@@ -14,7 +14,7 @@ use salus_crypto::kem::KemPublicKey;
 use salus_planted::{Bug, is};
 use salus_wire::activity::{Activity, patient_name};
 use salus_wire::consent::{Grantee, IntentTerms, Vouching};
-use salus_wire::emergency::EmergencyUse;
+use salus_wire::emergency::{EmergencyUse, look_name};
 use salus_wire::limits::ACCESS_VALID_MS_MAX;
 use salus_wire::release::{EpochHeader, reader_digest};
 use salus_wire::state::{IdentityRecord, Standing, StateKey, StateValue, Tip};
@@ -150,7 +150,7 @@ fn ask<'a>(opened: &'a Opened, identity: &'a IdentityRecord, head: Tip) -> Ask<'
 }
 
 /// The member that registered the requester allows it, too. Without a policy it allows what grants allow.
-fn by_the_policy(
+pub(crate) fn by_the_policy(
     ask: &Ask<'_>,
     named: Named,
     view: &FinalView,
@@ -237,7 +237,9 @@ impl Permit {
         let IntentTerms { requester, vouching, .. } = self.opened.terms;
         match (&self.opened.opened_grant.grantee, vouching) {
             (Grantee::Emergency { card }, Vouching::BreakGlass(reason)) => {
-                Some(EmergencyUse { at: self.decided, requester, card: *card, access: self.access(), reason })
+                let (at, card, access) = (self.decided, *card, self.access());
+                let look = look_name(access);
+                Some(EmergencyUse { at, requester, card, look, access: Some(access), reason })
             }
             _ => None,
         }

@@ -152,6 +152,9 @@ pub enum Denied {
     /// Emergency uses of the requester wait for their review, or were found unjustified.
     #[error("emergency uses of the requester are not reviewed, or unjustified")]
     GlassSuspended,
+    /// The look is used up, or was given longer ago than it may be used.
+    #[error("the look is used up or was given too long ago")]
+    LookSpent,
     /// Who asks for reviews is not a privacy officer.
     #[error("the asker is not a privacy officer")]
     NotAnOfficer,
@@ -218,6 +221,7 @@ impl Denied {
             Self::NoLook => Code::NoCard,
             Self::GlassLimit => Code::GlassLimit,
             Self::GlassSuspended => Code::GlassSuspended,
+            Self::LookSpent => Code::LookSpent,
             Self::NotAnOfficer => Code::NotAnOfficer,
             Self::PolicyForbids(_) | Self::PolicyPermitsNot => Code::PolicyDenies,
             Self::PolicyInvalid => Code::PolicyInvalid,

@@ -65,8 +65,8 @@ pub use decide::{Decided, PERMIT_MS_MAX, Permit, Redeemed, decide};
 pub use denied::Denied;
 pub use desk::{Admitted, Desk};
 pub use glass::{
-    AdmittedGlass, AdmittedReviews, GlassPermit, GlassRedeemed, Look, may_look, open_review, review_of,
-    verdict,
+    AdmittedGlass, AdmittedReviews, GlassPermit, GlassRedeemed, Look, is_settled, may_give, may_use,
+    review_of, verdict,
 };
 pub use judge::{Ask, Grounds, Named, judge};
 pub use opened::{Introduced, Opened};

@@ -14,7 +14,7 @@ use rand_core::CryptoRng;
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::aead::{AeadKey, NONCE_LEN, TAG_LEN};
-use crate::digest::{Digest, Namespace, len_prefix, sha256};
+use crate::digest::{Digest, len_prefix, sha256};
 use crate::error::{CryptoError, OpenFailed};
 use crate::kdf;
 use crate::namespaces;
@@ -126,10 +126,10 @@ impl Link {
         Self(link)
     }
 
-    /// SHA-256 under `ns` of this link and `body`: a commitment that could not be made before the link was known.
-    /// The body's salt hides the link.
-    pub fn commit(&self, ns: Namespace, body: &[u8]) -> Digest {
-        sha256(ns, &[self.0.expose(), body])
+    /// What stands for this link in a commitment, which so could not be made before the link was known. Whoever is
+    /// told it can check the commitment, and learns neither the link nor one before it.
+    pub fn mark(&self) -> Digest {
+        sha256(namespaces::CHAIN_MARK, &[self.0.expose()])
     }
 
     /// What the ledger shows for this link.

@@ -11,6 +11,8 @@ pub const CIPHERTEXT: Namespace = Namespace::new("salus/ciphertext/v1");
 pub const CHAIN: Namespace = Namespace::new("salus/chain/v1");
 /// Hashed: a link of a chain, to make the tag that the ledger shows.
 pub const TAG: Namespace = Namespace::new("salus/tag/v1");
+/// Hashed: a link of a chain, to make what stands for it in commitments.
+pub const CHAIN_MARK: Namespace = Namespace::new("salus/chain-mark/v1");
 /// Derived: the last link of a chain, from its seed.
 pub const CHAIN_TOP: Namespace = Namespace::new("salus/chain-top/v1");
 /// Derived: the seed of a child chain (a grant's lane), from its parent's seed.
@@ -44,6 +46,7 @@ mod tests {
             CIPHERTEXT,
             CHAIN,
             TAG,
+            CHAIN_MARK,
             CHAIN_TOP,
             CHAIN_CHILD,
             CHAIN_BODY,

@@ -29,6 +29,6 @@ pub use check::{CheckedFragment, Fragment, Quorum, check};
 pub use epoch::{CheckedShare, EpochTerms, OpeningEpoch, SealingEpoch, verify_share};
 pub use error::{BadFragment, Contradiction, NotEnough, OpenError, SealError, ShareFault};
 pub use locators::{LocatorKey, Locators};
-pub use look::{CheckedLook, LookPlace, open_kit, prepare, verify_look};
+pub use look::{CheckedLook, LookPlace, open_kit, open_tag, prepare, verify_look};
 pub use open::{LeafProof, OpenedSegment, SegmentKey, open};
 pub use seal::{Draft, SealedSegment, seal};

@@ -57,10 +57,10 @@ pub fn reads(body: &TxBody, faults: Faults) -> Vec<StateKey> {
             std::iter::once(target).chain(members).collect()
         }
         TxBody::Anchor { gateway, .. } => vec![target, StateKey::Identity(*gateway)],
-        TxBody::CommitGrant { .. }
-        | TxBody::RevokeGrant { .. }
-        | TxBody::RecordAccess { .. }
-        | TxBody::CloseReview { .. } => vec![target],
+        TxBody::CommitGrant { .. } | TxBody::RevokeGrant { .. } | TxBody::RecordAccess { .. } => {
+            vec![target]
+        }
+        TxBody::CloseReview { officer, .. } => vec![target, StateKey::Identity(*officer)],
         TxBody::RecordDestruction { order, holder, .. } => {
             let signer = match holder {
                 Holder::Member(member) => StateKey::Member(*member),
@@ -84,7 +84,7 @@ pub(crate) fn target(body: &TxBody) -> StateKey {
         TxBody::Anchor { gateway, batch, .. } => StateKey::Anchor(*gateway, *batch),
         TxBody::CommitGrant { tag, .. } | TxBody::RevokeGrant { tag } => StateKey::Grant(*tag),
         TxBody::RecordAccess { tag, .. } => StateKey::Access(*tag),
-        TxBody::CloseReview { review, .. } => StateKey::Review(*review),
+        TxBody::CloseReview { member, review, .. } => StateKey::Review(*member, *review),
         TxBody::PublishPolicy { member, .. } => StateKey::Policy(*member),
         TxBody::RecordDestruction { order, holder, .. } => StateKey::Destruction(*order, *holder),
     }

@@ -14,7 +14,7 @@ use salus_wire::state::{
     ReviewRecord, Standing, StateKey, StateValue,
 };
 use salus_wire::tx::{Held, PartyKind};
-use salus_wire::{Code, Faults, GrantTag, Holder, MemberIndex, PartyId, Roles, Tx, TxBody};
+use salus_wire::{Code, Faults, GrantTag, Holder, MemberIndex, PartyId, Role, Roles, Tx, TxBody};
 
 /// The entry that `tx` would write, or why it may not.
 pub(crate) fn effect(view: &View<'_>, moment: &Moment, tx: &Tx) -> Result<(StateKey, StateValue), Code> {
@@ -67,16 +67,16 @@ pub(crate) fn effect(view: &View<'_>, moment: &Moment, tx: &Tx) -> Result<(State
             let (commitment, one_time) = (*commitment, tx.signer);
             StateValue::Access(AccessRecord { commitment, one_time, body: body.clone(), since: moment.tip() })
         }
-        TxBody::CloseReview { body, .. } => {
+        TxBody::CloseReview { member, officer, body, .. } => {
+            officer_signs(view, moment, *member, *officer, &tx.signer)?;
             full_length(body, INTENT_BODY_BYTES)?;
             vacant(view, &key)?;
-            StateValue::Review(ReviewRecord { body: body.clone(), since: moment.tip() })
+            StateValue::Review(ReviewRecord { officer: *officer, body: body.clone(), since: moment.tip() })
         }
         TxBody::PublishPolicy { member, version, text } => {
             registrar(view, *member, &tx.signer)?;
             next_version(view, &key, *version)?;
-            let (version, text) = (*version, text.clone());
-            StateValue::Policy(PolicyRecord { version, text, since: moment.tip() })
+            StateValue::Policy(PolicyRecord { version: *version, text: text.clone(), since: moment.tip() })
         }
         TxBody::RecordDestruction { order, holder, label } => {
             holder_signs(view, *holder, &tx.signer)?;
@@ -139,12 +139,43 @@ fn registrar(view: &View<'_>, member: MemberIndex, signer: &PublicKey) -> Result
 
 /// The signer is the registered key of a gateway, neither revoked nor outside its validity.
 fn gateway_signs(view: &View<'_>, moment: &Moment, gateway: PartyId, signer: &PublicKey) -> Result<(), Code> {
-    let Some(StateValue::Identity(record)) = view.get(&StateKey::Identity(gateway))? else {
-        return Err(Code::UnknownSigner);
-    };
-    if record.kind != PartyKind::Gateway || record.key != *signer {
+    let record = registered(view, gateway, signer)?;
+    if record.kind != PartyKind::Gateway {
         return Err(Code::UnknownSigner);
     }
+    stands(record, moment)
+}
+
+/// The signer is the registered key of a member's privacy officer, neither revoked nor outside their validity.
+fn officer_signs(
+    view: &View<'_>,
+    moment: &Moment,
+    member: MemberIndex,
+    officer: PartyId,
+    signer: &PublicKey,
+) -> Result<(), Code> {
+    let record = registered(view, officer, signer)?;
+    let theirs = record.kind == PartyKind::Person && record.member == member;
+    if !theirs || !record.roles.contains(Role::PrivacyOfficer) {
+        return Err(Code::NotAnOfficer);
+    }
+    stands(record, moment)
+}
+
+/// The registration of a party whose key signs.
+fn registered<'view>(
+    view: &'view View<'_>,
+    party: PartyId,
+    signer: &PublicKey,
+) -> Result<&'view IdentityRecord, Code> {
+    match view.get(&StateKey::Identity(party))? {
+        Some(StateValue::Identity(record)) if record.key == *signer => Ok(record),
+        _ => Err(Code::UnknownSigner),
+    }
+}
+
+/// The registration is neither revoked nor outside its validity.
+fn stands(record: &IdentityRecord, moment: &Moment) -> Result<(), Code> {
     if record.standing != Standing::Active {
         return Err(Code::Revoked);
     }

@@ -2,40 +2,65 @@
 //! tells their privacy officer.
 //!
 //! A look is remembered durably before anything of it is given, and again before a share is released under it:
-//! whoever helps a reader knows of them.
+//! whoever helps a reader knows of them. Nothing that is kept here tells a tag that is free.
 
 use crate::office::Office;
 use crate::refused;
-use salus_consent::{Denied, Desk, GlassPermit, Look, may_look, open_review, review_of, verdict};
+use salus_consent::{
+    Denied, Desk, GlassPermit, Look, Policies, is_settled, may_give, may_use, review_of, verdict,
+};
 use salus_crypto::digest::Digest;
 use salus_crypto::kem::KemSecretKey;
-use salus_crypto::sign::PublicKey;
 use salus_fragment::verify_look;
 use salus_store::Emergencies;
 use salus_wire::emergency::{
-    EmergencyDeposit, EmergencyUse, Glass, GlassRequest, LookShare, LookShares, NextLooks, ReviewsRequest,
-    glass_info, glass_message, prepare_info, prepare_message,
+    EmergencyDeposit, EmergencyUse, Given, Glass, GlassAsk, GlassRequest, LookAsk, LookShare, LookShares,
+    ReviewsRequest, ShownTag, Verdict, card_name, glass_info, glass_message, prepare_info, prepare_message,
 };
-use salus_wire::limits::{EMERGENCY_GRANTS_MAX, REVIEWS_MAX, RPC_BYTES_MAX};
+use salus_wire::limits::{EMERGENCY_GRANTS_MAX, EMERGENCY_MS_MAX, REVIEWS_MAX, RPC_BYTES_MAX};
 use salus_wire::rpc::{Refusal, Response};
-use salus_wire::state::{IdentityRecord, Standing};
+use salus_wire::state::{GrantRecord, Standing};
+use salus_wire::tx::marked_grant_commitment;
 use salus_wire::{
-    AccessTag, Code, GrantTag, List, MemberIndex, PartyId, StateKey, StateValue, decode, encode, namespaces,
+    Code, GrantTag, List, MemberIndex, PartyId, StateKey, StateValue, TimeMs, decode, encode, namespaces,
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::{Mutex as Turn, MutexGuard};
 
 /// State entries read at once.
 const READ_MAX: usize = 1_024;
+/// Persons, or cards, of whom one waits for another.
+const TURNS: usize = 64;
 
 /// The emergency role of one member.
 pub struct Emergency {
     office: Arc<Office>,
     desk: Mutex<Desk>,
+    policies: Mutex<Policies>,
     kem: Arc<KemSecretKey>,
     kept: Emergencies,
-    /// One look at a time: conduct is judged and written before the next is judged.
-    turn: tokio::sync::Mutex<()>,
+    /// One look of a person at a time: conduct is judged and written before the next is judged.
+    persons: Turns,
+    /// One deposit under a card at a time: room is judged and taken before the next is judged.
+    cards: Turns,
+}
+
+/// Turns by the first byte of a name, so that who waits for a slow disk holds up few others.
+struct Turns(Vec<Turn<()>>);
+
+impl Turns {
+    fn new() -> Self {
+        Self((0..TURNS).map(|_| Turn::new(())).collect())
+    }
+
+    async fn of(&self, name: &[u8]) -> Option<MutexGuard<'_, ()>> {
+        let first = usize::from(name.first().copied().unwrap_or_default());
+        match self.0.get(first % TURNS) {
+            Some(turn) => Some(turn.lock().await),
+            None => None,
+        }
+    }
 }
 
 impl Emergency {
@@ -43,7 +68,8 @@ impl Emergency {
     #[must_use]
     pub fn new(office: Arc<Office>, kem: Arc<KemSecretKey>, kept: Emergencies) -> Self {
         let desk = Mutex::new(Desk::new(office.chain, office.me));
-        Self { office, desk, kem, kept, turn: tokio::sync::Mutex::new(()) }
+        let (persons, cards) = (Turns::new(), Turns::new());
+        Self { office, desk, policies: Mutex::default(), kem, kept, persons, cards }
     }
 
     /// Keeps looks that a patient prepared.
@@ -61,47 +87,71 @@ impl Emergency {
         if grant.standing != Standing::Active {
             return Err(refused::bare(Code::GrantRevoked));
         }
-        let looks = self.open(&deposit, &grant.one_time)?;
-        for card in looks.iter().map(|look| look.header.card).collect::<BTreeSet<_>>() {
-            self.room_under(&card, deposit.grant).await?;
-        }
+        let looks = self.open(&deposit, &grant)?;
+        let card = card_name(&deposit.card);
+        let _turn = self.cards.of(card.as_bytes()).await;
+        self.room_under(&card, deposit.grant).await?;
         let mut rng = office.rng()?;
-        let durable = self.kept.keep(&looks, &mut rng).await.map_err(|error| refused::store(&error))?;
-        Ok(durable.prepared())
+        let kept = self.kept.keep(&card, &looks, &mut rng).await;
+        Ok(kept.map_err(|error| refused::store(&error))?.prepared())
     }
 
-    fn open(&self, deposit: &EmergencyDeposit, one_time: &PublicKey) -> Result<Vec<LookShare>, Refusal> {
+    /// Opens a deposit: the grant's own key and the card's signed for it, and the grant, which is the one on the
+    /// ledger, names that card. So a grant has one card, and only who has the card puts anything under it.
+    fn open(&self, deposit: &EmergencyDeposit, record: &GrantRecord) -> Result<Vec<LookShare>, Refusal> {
         let Office { chain, me, faults, .. } = *self.office;
-        let message = prepare_message(chain, deposit.grant, me, &deposit.sealed);
-        one_time
-            .verify(namespaces::EMERGENCY_DEPOSIT, &message, &deposit.signature)
+        let EmergencyDeposit { grant, card, sealed, signature, card_signature, .. } = deposit;
+        let message = prepare_message(chain, *grant, me, card, sealed);
+        record
+            .one_time
+            .verify(namespaces::EMERGENCY_DEPOSIT, &message, signature)
+            .and_then(|()| card.verify(namespaces::EMERGENCY_DEPOSIT_CARD, &message, card_signature))
             .map_err(|_| refused::bare(Code::BadSignature))?;
-        let info = prepare_info(chain, deposit.grant, me);
+        let info = prepare_info(chain, *grant, me);
         let plain = self
             .kem
-            .open(&info, &[], &deposit.sealed)
+            .open(&info, &[], sealed)
             .map_err(|_| refused::because(Code::BodyMismatch, "the looks do not open"))?;
         let LookShares(looks) = decode(&plain, RPC_BYTES_MAX)
             .map_err(|_| refused::because(Code::Malformed, "what was sealed is no looks"))?;
         for look in looks.iter() {
-            if look.header.grant != deposit.grant {
+            let committed =
+                marked_grant_commitment(&look.header.mark, &look.header.terms) == record.commitment;
+            if look.header.grant != *grant || !committed {
                 return Err(refused::because(Code::BodyMismatch, "a look is of another grant"));
             }
-            verify_look(chain, faults, one_time, me, look)
+            verify_look(chain, faults, card, me, look)
                 .map_err(|fault| refused::because(Code::BodyMismatch, &fault.to_string()))?;
         }
         Ok(looks.into_vec())
     }
 
-    /// A card finds few grants.
+    /// A card finds few grants. Those that opened something once and do not any more are removed first.
     async fn room_under(&self, card: &Digest, grant: GrantTag) -> Result<(), Refusal> {
         let kept = self.kept.looks(card).await.map_err(|error| refused::store(&error))?;
-        let mut grants: BTreeSet<GrantTag> = kept.iter().map(|look| look.header.grant).collect();
-        grants.insert(grant);
-        if grants.len() > EMERGENCY_GRANTS_MAX { Err(refused::bare(Code::TooLarge)) } else { Ok(()) }
+        let now = self.office.now();
+        let over = |look: &&LookShare| look.header.terms.validity.until() <= now;
+        let mut gone: BTreeSet<GrantTag> = kept.iter().filter(over).map(|look| look.header.grant).collect();
+        let grants: BTreeSet<GrantTag> = kept.iter().map(|look| look.header.grant).collect();
+        let standing = self.standing(&grants).await?;
+        gone.extend(grants.difference(&standing));
+        gone.remove(&grant);
+        if !gone.is_empty() {
+            self.destroy(&gone).await?;
+        }
+        let others = grants.iter().filter(|other| **other != grant && !gone.contains(other)).count();
+        if others < EMERGENCY_GRANTS_MAX { Ok(()) } else { Err(refused::bare(Code::TooLarge)) }
     }
 
-    /// Breaks the glass: gives this custodian's share of the next look of each grant under the card.
+    /// Those of these grants that are not withdrawn.
+    async fn standing(&self, grants: &BTreeSet<GrantTag>) -> Result<BTreeSet<GrantTag>, Refusal> {
+        let entries = self.read(grants.iter().map(|grant| StateKey::Grant(*grant)).collect()).await?;
+        let stands = |entry: &Option<StateValue>| matches!(entry, Some(StateValue::Grant(record)) if record.standing == Standing::Active);
+        Ok(grants.iter().zip(&entries).filter(|(_, entry)| stands(entry)).map(|(grant, _)| *grant).collect())
+    }
+
+    /// Breaks the glass: tells which looks there are under the card, or gives this custodian's share of the next one
+    /// of each grant.
     ///
     /// # Errors
     /// A refusal with the clause that denies.
@@ -110,66 +160,110 @@ impl Emergency {
         let admitted = self.desk(|desk| desk.admit_glass(request, office.now())).map_err(refused::denied)?;
         let view = office.view(admitted.reads()).await?;
         let permit = admitted.decide(&view, office.now()).map_err(refused::denied)?;
-        let looks = self.next_looks(permit.card()).await?;
-        if looks.is_empty() {
-            return Err(refused::denied(Denied::NoLook));
-        }
-        let tags: Vec<AccessTag> = looks.iter().map(|look| look.header.access).collect();
-        let _turn = self.turn.lock().await;
-        self.conducted(&permit.uses(&tags)).await?;
-        self.give(permit, looks)
+        let given = match permit.ask() {
+            GlassAsk::Tags => Given::Tags(self.tags(permit.card()).await?),
+            GlassAsk::Looks(asks) => Given::Looks(self.next_looks(&permit, asks).await?),
+        };
+        self.give(permit, &given)
     }
 
-    fn give(&self, permit: GlassPermit, looks: Vec<LookShare>) -> Result<Glass, Refusal> {
+    fn give(&self, permit: GlassPermit, given: &Given) -> Result<Glass, Refusal> {
         let Office { chain, me: custodian, .. } = *self.office;
-        let (requester, count) = (permit.requester(), looks.len());
+        let requester = permit.requester();
         let redeemed = permit.redeem(self.office.now()).map_err(refused::denied)?;
-        let looks = List::new(looks).map_err(|_| refused::bare(Code::Internal))?;
         let info = glass_info(chain, custodian, requester, redeemed.nonce);
         let mut rng = self.office.rng()?;
         let sealed = redeemed
             .reader
-            .seal(&info, &[], &encode(&NextLooks(looks)), &mut rng)
+            .seal(&info, &[], &encode(given), &mut rng)
             .map_err(|_| refused::because(Code::Malformed, "the reader's key is not a key"))?;
         let message = glass_message(chain, custodian, requester, &sealed);
         let signature = self.office.service.sign(namespaces::GLASS, &message);
-        tracing::warn!(%requester, count, "broke the glass, a review is due");
+        if let Given::Looks(looks) = given {
+            tracing::warn!(count = looks.len(), "broke the glass, a review is due");
+        }
         Ok(Glass { custodian, requester, sealed, signature })
     }
 
-    /// The first look of each standing grant whose tag is not taken.
-    async fn next_looks(&self, card: &Digest) -> Result<Vec<LookShare>, Refusal> {
-        let mut by_grant: BTreeMap<GrantTag, Vec<LookShare>> = BTreeMap::new();
-        for look in self.kept.looks(card).await.map_err(|error| refused::store(&error))? {
-            by_grant.entry(look.header.grant).or_default().push(look);
+    /// The tags of all looks under a card, of the grants that stand, as they are sealed.
+    async fn tags<const MAX: usize>(&self, card: &Digest) -> Result<List<ShownTag, MAX>, Refusal> {
+        let kept = self.kept.looks(card).await.map_err(|error| refused::store(&error))?;
+        let standing = self.standing(&kept.iter().map(|look| look.header.grant).collect()).await?;
+        let mut looks: Vec<LookShare> = kept;
+        looks.retain(|look| standing.contains(&look.header.grant));
+        looks.sort_unstable_by_key(|look| (look.header.grant, look.header.place));
+        let tag = |look: LookShare| ShownTag {
+            grant: look.header.grant,
+            place: look.header.place,
+            tag: look.header.tag,
+        };
+        if looks.is_empty() {
+            return Err(refused::denied(Denied::NoLook));
         }
-        let mut next = Vec::new();
-        for (grant, mut looks) in by_grant.into_iter().take(EMERGENCY_GRANTS_MAX) {
-            looks.sort_unstable_by_key(|look| look.header.place);
-            let tags = looks.iter().map(|look| StateKey::Access(look.header.access));
-            let entries = self.read(std::iter::once(StateKey::Grant(grant)).chain(tags).collect()).await?;
-            let stands = matches!(entries.first(), Some(Some(StateValue::Grant(record)))
-                if record.standing == Standing::Active);
-            let taken = entries.iter().skip(1).take_while(|entry| entry.is_some()).count();
-            next.extend(looks.into_iter().nth(taken).filter(|_| stands));
-        }
-        Ok(next)
+        List::new(looks.into_iter().map(tag).collect()).map_err(|_| refused::bare(Code::Internal))
     }
 
-    /// Judges looks by the conduct of their user, and remembers them durably when they may be given.
-    async fn conducted(&self, looks: &[EmergencyUse]) -> Result<(), Refusal> {
-        let Some(requester) = looks.first().map(|used| used.requester) else { return Ok(()) };
-        let conduct = self.conduct(&requester).await?;
-        let now = self.office.now();
-        for used in looks {
-            may_look(&conduct, &used.card, used.access, now).map_err(refused::denied)?;
+    /// The looks asked for that may be given, remembered; what holds back the first when none may.
+    async fn next_looks<const MAX: usize>(
+        &self,
+        permit: &GlassPermit,
+        asks: &[LookAsk],
+    ) -> Result<List<LookShare, MAX>, Refusal> {
+        let (mut looks, mut denied) = (Vec::new(), None);
+        for ask in asks {
+            match self.next_look(permit, ask).await? {
+                Ok(look) => looks.push(look),
+                Err(no) => denied = denied.or(Some(no)),
+            }
         }
-        let known = |used: &&EmergencyUse| conduct.iter().any(|look| look.used.access == used.access);
-        let new: Vec<EmergencyUse> = looks.iter().filter(|used| !known(used)).cloned().collect();
+        let _turn = self.persons.of(permit.requester().as_bytes()).await;
+        let uses = looks.iter().map(|look| permit.used(&look.header)).collect();
+        let (may, no) = self.conducted(permit.requester(), uses, may_give).await?;
+        looks.retain(|look| may.iter().any(|used| used.look == look.header.look));
+        if looks.is_empty() {
+            return Err(refused::denied(no.or(denied).unwrap_or(Denied::NoLook)));
+        }
+        List::new(looks).map_err(|_| refused::bare(Code::Internal))
+    }
+
+    async fn next_look(
+        &self,
+        permit: &GlassPermit,
+        ask: &LookAsk,
+    ) -> Result<Result<LookShare, Denied>, Refusal> {
+        let kept = self.kept.looks_of(permit.card(), &ask.grant).await;
+        let kept = kept.map_err(|error| refused::store(&error))?;
+        let view = self.office.view(permit.reads(ask)).await?;
+        // Policies hold no invariant that a panic in between could break.
+        let mut policies = self.policies.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(permit.next(ask, kept, &view, &mut policies))
+    }
+
+    /// Judges uses of one person by their conduct, each after those before it, and remembers durably the ones that
+    /// may be. Gives them, and what held back the first of the others.
+    async fn conducted(
+        &self,
+        requester: PartyId,
+        uses: Vec<EmergencyUse>,
+        may: fn(&[Look], &EmergencyUse, TimeMs) -> Result<(), Denied>,
+    ) -> Result<(Vec<EmergencyUse>, Option<Denied>), Refusal> {
+        let member = self.member_of(requester).await?;
+        let mut conduct = self.conduct(member, &requester, &uses).await?;
+        let now = self.office.now();
+        let (mut allowed, mut new, mut denied) = (Vec::new(), Vec::new(), None);
+        for used in uses {
+            match may(&conduct, &used, now) {
+                Ok(()) => {
+                    new.extend(remembered(&mut conduct, &used));
+                    allowed.push(used);
+                }
+                Err(no) => denied = denied.or(Some(no)),
+            }
+        }
         let mut rng = self.office.rng()?;
-        let durable = self.kept.remember(&new, &mut rng).await.map_err(|error| refused::store(&error))?;
-        let salus_store::emergency::UsePromise = durable.promise();
-        Ok(())
+        let durable = self.kept.remember(member, &new, &mut rng).await;
+        let salus_store::emergency::UsePromise = durable.map_err(|error| refused::store(&error))?.promise();
+        Ok((allowed, denied))
     }
 
     /// Whether shares may be released under an emergency use; remembers it durably first.
@@ -177,8 +271,12 @@ impl Emergency {
     /// # Errors
     /// A refusal with the clause that denies.
     pub async fn uses(&self, used: EmergencyUse) -> Result<(), Refusal> {
-        let _turn = self.turn.lock().await;
-        self.conducted(&[used]).await
+        let requester = used.requester;
+        let _turn = self.persons.of(requester.as_bytes()).await;
+        match self.conducted(requester, vec![used], may_use).await? {
+            (_, Some(denied)) => Err(refused::denied(denied)),
+            (_, None) => Ok(()),
+        }
     }
 
     /// Tells a privacy officer which looks their member's people were given, the newest first.
@@ -191,59 +289,51 @@ impl Emergency {
             self.desk(|desk| desk.admit_reviews(&request, office.now())).map_err(refused::denied)?;
         let view = office.view(admitted.reads()).await?;
         let member = admitted.decide(&view, office.now()).map_err(refused::denied)?;
-        let mut uses = self.kept.uses().await.map_err(|error| refused::store(&error))?;
+        let mut uses = self.kept.uses(member).await.map_err(|error| refused::store(&error))?;
         uses.sort_unstable_by(|a, b| b.cmp(a));
-        let theirs = self.people_of(member, &uses).await?;
-        uses.retain(|used| theirs.contains(&used.requester));
         uses.truncate(REVIEWS_MAX);
         Ok(Response::Reviews(List::new(uses).map_err(|_| refused::bare(Code::Internal))?))
     }
 
-    async fn people_of(
+    /// Which member registered somebody: that never changes.
+    async fn member_of(&self, requester: PartyId) -> Result<MemberIndex, Refusal> {
+        match self.read(vec![StateKey::Identity(requester)]).await?.pop().flatten() {
+            Some(StateValue::Identity(identity)) => Ok(identity.member),
+            _ => Err(refused::denied(Denied::RequesterUnknown)),
+        }
+    }
+
+    /// What one person looked at in emergencies, as far as anything hangs on it, and what came of the reviews. What
+    /// is settled is put aside, but for the looks that are `wanted` now.
+    async fn conduct(
         &self,
         member: MemberIndex,
-        uses: &[EmergencyUse],
-    ) -> Result<BTreeSet<PartyId>, Refusal> {
-        let people: BTreeSet<PartyId> = uses.iter().map(|used| used.requester).collect();
-        let people: Vec<PartyId> = people.into_iter().collect();
-        let entries = self.read(people.iter().map(|party| StateKey::Identity(*party)).collect()).await?;
-        let there = |entry: &Option<StateValue>| matches!(entry, Some(StateValue::Identity(identity)) if identity.member == member);
-        Ok(people
-            .into_iter()
-            .zip(&entries)
-            .filter(|(_, entry)| there(entry))
-            .map(|(party, _)| party)
-            .collect())
-    }
-
-    /// What one person looked at in emergencies, and what came of the reviews.
-    async fn conduct(&self, requester: &PartyId) -> Result<Vec<Look>, Refusal> {
-        let uses = self.kept.uses_of(requester).await.map_err(|error| refused::store(&error))?;
-        let mut keys: Vec<StateKey> = uses.iter().map(review_of).collect();
-        keys.push(StateKey::Identity(*requester));
-        let mut entries = self.read(keys).await?;
-        let Some(Some(StateValue::Identity(identity))) = entries.pop() else {
-            return Err(refused::denied(Denied::RequesterUnknown));
+        requester: &PartyId,
+        wanted: &[EmergencyUse],
+    ) -> Result<Vec<Look>, Refusal> {
+        let uses = self.kept.uses_of(member, requester).await.map_err(|error| refused::store(&error))?;
+        let entries = self.read(uses.iter().map(|used| review_of(used, member)).collect()).await?;
+        let look = |(used, entry): (EmergencyUse, Option<StateValue>)| {
+            let closed = match entry {
+                Some(StateValue::Review(record)) => verdict(&used, &record),
+                _ => None,
+            };
+            Look { used, closed }
         };
-        let mut conduct = Vec::with_capacity(uses.len());
-        for (used, entry) in uses.into_iter().zip(entries) {
-            let closed = self.closed(&used, entry, &identity).await?;
-            conduct.push(Look { used, closed });
+        let (now, looks) = (self.office.now(), uses.into_iter().zip(entries).map(look));
+        let (over, mut conduct): (Vec<Look>, Vec<Look>) = looks.partition(|look| is_settled(look, now));
+        let over: Vec<EmergencyUse> = over.into_iter().map(|look| look.used).collect();
+        if !over.is_empty() {
+            let settled = self.kept.settle(member, &over, &mut self.office.rng()?).await;
+            settled.map_err(|error| refused::store(&error))?;
+        }
+        for used in wanted {
+            let settled = self.kept.settled(member, requester, &used.look).await;
+            let settled = settled.map_err(|error| refused::store(&error))?;
+            let closed = |used: &EmergencyUse| used.access.map(|_| Verdict::Justified);
+            conduct.extend(settled.map(|used| Look { closed: closed(&used), used }));
         }
         Ok(conduct)
-    }
-
-    async fn closed(
-        &self,
-        used: &EmergencyUse,
-        entry: Option<StateValue>,
-        requester: &IdentityRecord,
-    ) -> Result<Option<salus_wire::emergency::Verdict>, Refusal> {
-        let Some(StateValue::Review(record)) = entry else { return Ok(None) };
-        let Some(review) = open_review(used, &record) else { return Ok(None) };
-        let officer = self.read(vec![StateKey::Identity(review.officer)]).await?.pop().flatten();
-        let Some(StateValue::Identity(officer)) = officer else { return Ok(None) };
-        Ok(verdict(self.office.chain, &review, &record, &officer, requester))
     }
 
     async fn read(&self, keys: Vec<StateKey>) -> Result<Vec<Option<StateValue>>, Refusal> {
@@ -270,6 +360,26 @@ impl Emergency {
     fn desk<T>(&self, work: impl FnOnce(&mut Desk) -> T) -> T {
         // A desk holds no invariant that a panic in between could break.
         work(&mut self.desk.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Enters a use that may be into a conduct; gives what is to be written, if it is not known in full.
+fn remembered(conduct: &mut Vec<Look>, used: &EmergencyUse) -> Option<EmergencyUse> {
+    let within = |look: &&mut Look| {
+        look.used.look == used.look
+            && look.used.card == used.card
+            && used.at.since_ms(look.used.at) < EMERGENCY_MS_MAX
+    };
+    match conduct.iter_mut().find(within) {
+        Some(look) if look.used.access.is_some() || used.access.is_none() => None,
+        Some(look) => {
+            look.used.access = used.access;
+            Some(look.used.clone())
+        }
+        None => {
+            conduct.insert(0, Look { used: used.clone(), closed: None });
+            Some(used.clone())
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 //! were used, by whom. Sealed at rest under its machine key and named by keyed hashes, like its epoch shares:
 //! a stolen disk tells neither whose they are nor who looked.
 
-use crate::disk::Disk;
+use crate::disk::{Disk, LIST_MAX};
 use crate::durable::{Durable, Plan, Taken, Write};
 use crate::error::StoreError;
 use borsh::BorshDeserialize;
@@ -11,23 +11,29 @@ use rand::CryptoRng;
 use salus_crypto::at_rest::MachineKey;
 use salus_crypto::digest::Digest;
 use salus_wire::emergency::{EmergencyUse, LookShare};
-use salus_wire::limits::{EMERGENCY_KIT_BYTES, MEMBERS_MAX};
+use salus_wire::limits::{EMERGENCY_KIT_BYTES, GRANT_PLAIN_BYTES, MEMBERS_MAX, REVIEWS_MAX};
 use salus_wire::rpc::Response;
-use salus_wire::{AccessTag, GrantTag, PartyId, decode, encode};
+use salus_wire::{GrantTag, MemberIndex, PartyId, decode, encode};
 use std::collections::BTreeSet;
 use std::path::Path;
 
 const LOOKS: &str = "look";
+/// Uses that something may still hang on.
 const USES: &str = "use";
-/// A folder for each grant, with the name of each of its looks and nothing else in it: what is destroyed is
-/// found without reading a look, whatever became of it.
+/// A folder for each grant, with the name of each card that it has looks under and nothing else in it: what is
+/// destroyed is found without reading a look, whatever became of it.
 const BY_GRANT: &str = "grant";
-/// Bytes of one object before sealing: a kit, a hash for each member, and change.
-const OBJECT_BYTES_MAX: usize = EMERGENCY_KIT_BYTES + 32 * MEMBERS_MAX + 1_024;
+/// Uses that are settled: read for officers, and for nobody's conduct.
+const DONE: &str = "done";
+/// Uses read for one answer to an officer.
+const USES_READ_MAX: usize = 4 * REVIEWS_MAX;
+/// Bytes of one object before sealing: a grant, a kit, a hash for each member, and change.
+const OBJECT_BYTES_MAX: usize = GRANT_PLAIN_BYTES + EMERGENCY_KIT_BYTES + 32 * MEMBERS_MAX + 1_024;
 /// Keep the names of folders and files apart under one key.
 const CARD_LABEL: &[u8] = b"emergency card";
-const LOOK_LABEL: &[u8] = b"emergency look";
 const GRANT_LABEL: &[u8] = b"emergency grant";
+const MEMBER_LABEL: &[u8] = b"emergency member";
+const LOOK_LABEL: &[u8] = b"emergency look";
 const PERSON_LABEL: &[u8] = b"emergency person";
 const USE_LABEL: &[u8] = b"emergency use";
 
@@ -70,27 +76,33 @@ impl Emergencies {
         Self { disk, key }
     }
 
-    /// Keeps looks that the caller has checked, in place of earlier ones for the same places.
+    /// Keeps looks under a card, which the caller has checked, in place of earlier ones for the same places.
     ///
     /// # Errors
     /// As [`Disk::persist`].
     pub async fn keep(
         &self,
+        card: &Digest,
         looks: &[LookShare],
         rng: &mut impl CryptoRng,
     ) -> Result<Durable<PreparePromise>, StoreError> {
-        let (mut names, mut writes) = (Vec::new(), Vec::new());
-        for look in looks {
-            let header = &look.header;
-            let place = encode(&(header.grant, header.place));
-            let label = self.key.label(&[LOOK_LABEL, header.card.as_bytes(), &place]);
-            let card = self.card_label(&header.card);
-            let object = format!("{}/{card}/{label}", self.grant_folder(&header.grant));
-            names.push(Write { object, bytes: Bytes::new(), taken: Taken::SameBytes });
-            writes.push(self.write(format!("{LOOKS}/{card}/{label}"), &encode(look), rng));
-        }
+        let grants: BTreeSet<GrantTag> = looks.iter().map(|look| look.header.grant).collect();
+        let names = grants.iter().map(|grant| {
+            let object = format!("{}/{}", self.cards_folder(grant), self.card_label(card));
+            Write { object, bytes: Bytes::new(), taken: Taken::SameBytes }
+        });
         // The name first: a look that is not named would outlive its patient's order.
-        let _named = self.disk.persist(Plan { writes: names, promise: () }).await?;
+        let _named = self.disk.persist(Plan { writes: names.collect(), promise: () }).await?;
+        let writes = looks
+            .iter()
+            .map(|look| {
+                let header = &look.header;
+                let place = encode(&(header.grant, header.place));
+                let label = self.key.label(&[LOOK_LABEL, card.as_bytes(), &place]);
+                let folder = self.grant_folder(card, &header.grant);
+                self.write(format!("{folder}/{label}"), &encode(look), rng)
+            })
+            .collect();
         self.disk.persist(Plan { writes, promise: PreparePromise }).await
     }
 
@@ -99,7 +111,15 @@ impl Emergencies {
     /// # Errors
     /// [`StoreError::Corrupt`] when an object does not open; a failure of the disk.
     pub async fn looks(&self, card: &Digest) -> Result<Vec<LookShare>, StoreError> {
-        self.all(&self.looks_folder(card)).await
+        self.all(&self.looks_folder(card), LIST_MAX).await
+    }
+
+    /// Every look kept under a card for one grant.
+    ///
+    /// # Errors
+    /// As [`Emergencies::looks`].
+    pub async fn looks_of(&self, card: &Digest, grant: &GrantTag) -> Result<Vec<LookShare>, StoreError> {
+        self.all(&self.grant_folder(card, grant), LIST_MAX).await
     }
 
     /// Removes every look of these grants, durably, and reads none. Who used one before stays remembered.
@@ -108,50 +128,87 @@ impl Emergencies {
     /// A failure of the disk; some may be gone.
     pub async fn destroy(&self, grants: &BTreeSet<GrantTag>) -> Result<(), StoreError> {
         for grant in grants {
-            let folder = self.grant_folder(grant);
-            for name in self.disk.list(&folder).await? {
-                let Some(look) = name.strip_prefix(&folder) else { continue };
-                let look = format!("{LOOKS}{look}");
-                self.disk.remove(&look).await?;
-                look.rsplit_once('/').map_or(Ok(()), |(card, _)| self.disk.settle(card))?;
+            let cards = self.cards_folder(grant);
+            for name in self.disk.list(&cards).await? {
+                let Some((_, card)) = name.rsplit_once('/') else { continue };
+                let card = format!("{LOOKS}/{card}");
+                let looks = format!("{card}/{}", self.grant_label(grant));
+                for look in self.disk.list(&looks).await? {
+                    self.disk.remove(&look).await?;
+                }
+                self.disk.settle(&looks)?;
+                self.disk.settle(&card)?;
                 self.disk.remove(&name).await?;
-                name.rsplit_once('/').map_or(Ok(()), |(card, _)| self.disk.settle(card))?;
             }
-            self.disk.settle(&folder)?;
+            self.disk.settle(&cards)?;
         }
         Ok(())
     }
 
-    /// Remembers looks that are about to be given, before they are.
+    /// Remembers what a person of `member` is about to be given, before they are.
     ///
     /// # Errors
     /// As [`Disk::persist`].
     pub async fn remember(
         &self,
+        member: MemberIndex,
         uses: &[EmergencyUse],
         rng: &mut impl CryptoRng,
     ) -> Result<Durable<UsePromise>, StoreError> {
-        let writes = uses
-            .iter()
-            .map(|used| self.write(self.use_object(&used.requester, used.access), &encode(used), rng))
-            .collect();
-        self.disk.persist(Plan { writes, promise: UsePromise }).await
+        self.write_uses(USES, member, uses, rng).await
     }
 
-    /// Every look that was given to one person.
+    /// Every use by one person of `member` that something may still hang on.
     ///
     /// # Errors
     /// As [`Emergencies::looks`].
-    pub async fn uses_of(&self, requester: &PartyId) -> Result<Vec<EmergencyUse>, StoreError> {
-        self.all(&self.uses_folder(requester)).await
+    pub async fn uses_of(
+        &self,
+        member: MemberIndex,
+        requester: &PartyId,
+    ) -> Result<Vec<EmergencyUse>, StoreError> {
+        self.all(&self.person_folder(USES, member, requester), LIST_MAX).await
     }
 
-    /// Every look that was given to anybody.
+    /// The settled use of a look by one person of `member`, if there is one.
     ///
     /// # Errors
     /// As [`Emergencies::looks`].
-    pub async fn uses(&self) -> Result<Vec<EmergencyUse>, StoreError> {
-        self.all(USES).await
+    pub async fn settled(
+        &self,
+        member: MemberIndex,
+        requester: &PartyId,
+        look: &Digest,
+    ) -> Result<Option<EmergencyUse>, StoreError> {
+        self.read(&self.use_object(DONE, member, requester, look)).await
+    }
+
+    /// Puts uses aside on which nothing hangs any more, so that judging their person stays cheap.
+    ///
+    /// # Errors
+    /// As [`Disk::persist`].
+    pub async fn settle(
+        &self,
+        member: MemberIndex,
+        uses: &[EmergencyUse],
+        rng: &mut impl CryptoRng,
+    ) -> Result<(), StoreError> {
+        let UsePromise = self.write_uses(DONE, member, uses, rng).await?.promise();
+        for used in uses {
+            self.disk.remove(&self.use_object(USES, member, &used.requester, &used.look)).await?;
+        }
+        Ok(())
+    }
+
+    /// Uses by the people of one member, the open ones before the settled, at most [`USES_READ_MAX`].
+    ///
+    /// # Errors
+    /// As [`Emergencies::looks`].
+    pub async fn uses(&self, member: MemberIndex) -> Result<Vec<EmergencyUse>, StoreError> {
+        let mut uses = self.all(&self.member_folder(USES, member), USES_READ_MAX).await?;
+        let room = USES_READ_MAX.saturating_sub(uses.len());
+        uses.extend(self.all(&self.member_folder(DONE, member), room).await?);
+        Ok(uses)
     }
 
     /// Returns when the disk has failed; see [`Disk::failed`].
@@ -159,20 +216,32 @@ impl Emergencies {
         self.disk.failed().await;
     }
 
+    async fn write_uses(
+        &self,
+        root: &str,
+        member: MemberIndex,
+        uses: &[EmergencyUse],
+        rng: &mut impl CryptoRng,
+    ) -> Result<Durable<UsePromise>, StoreError> {
+        let object = |used: &EmergencyUse| self.use_object(root, member, &used.requester, &used.look);
+        let writes = uses.iter().map(|used| self.write(object(used), &encode(used), rng)).collect();
+        self.disk.persist(Plan { writes, promise: UsePromise }).await
+    }
+
     fn write(&self, object: String, plain: &[u8], rng: &mut impl CryptoRng) -> Write {
         let bytes = Bytes::from(self.key.seal(object.as_bytes(), plain, rng));
         Write { object, bytes, taken: Taken::Replace }
     }
 
-    async fn all<T: BorshDeserialize>(&self, folder: &str) -> Result<Vec<T>, StoreError> {
+    async fn all<T: BorshDeserialize>(&self, folder: &str, most: usize) -> Result<Vec<T>, StoreError> {
         let mut found = Vec::new();
-        for object in self.disk.list(folder).await? {
+        for object in self.disk.list(folder).await?.into_iter().take(most) {
             found.extend(self.read(&object).await?);
         }
         Ok(found)
     }
 
-    /// An object, `None` when it is gone meanwhile.
+    /// An object, `None` when it is not there, or gone meanwhile.
     async fn read<T: BorshDeserialize>(&self, object: &str) -> Result<Option<T>, StoreError> {
         let Some(sealed) = self.disk.read(object).await? else { return Ok(None) };
         let opened = self.key.open(object.as_bytes(), &sealed).ok();
@@ -188,17 +257,30 @@ impl Emergencies {
         self.key.label(&[CARD_LABEL, card.as_bytes()])
     }
 
-    fn grant_folder(&self, grant: &GrantTag) -> String {
-        format!("{BY_GRANT}/{}", self.key.label(&[GRANT_LABEL, &encode(grant)]))
+    fn cards_folder(&self, grant: &GrantTag) -> String {
+        format!("{BY_GRANT}/{}", self.grant_label(grant))
     }
 
-    fn uses_folder(&self, requester: &PartyId) -> String {
-        format!("{USES}/{}", self.key.label(&[PERSON_LABEL, requester.as_bytes()]))
+    fn grant_folder(&self, card: &Digest, grant: &GrantTag) -> String {
+        format!("{}/{}", self.looks_folder(card), self.grant_label(grant))
     }
 
-    fn use_object(&self, requester: &PartyId, access: AccessTag) -> String {
-        let label = self.key.label(&[USE_LABEL, requester.as_bytes(), &encode(&access)]);
-        format!("{}/{label}", self.uses_folder(requester))
+    fn grant_label(&self, grant: &GrantTag) -> String {
+        self.key.label(&[GRANT_LABEL, &encode(grant)]).to_string()
+    }
+
+    fn member_folder(&self, root: &str, member: MemberIndex) -> String {
+        format!("{root}/{}", self.key.label(&[MEMBER_LABEL, &encode(&member)]))
+    }
+
+    fn person_folder(&self, root: &str, member: MemberIndex, requester: &PartyId) -> String {
+        let person = self.key.label(&[PERSON_LABEL, requester.as_bytes()]);
+        format!("{}/{person}", self.member_folder(root, member))
+    }
+
+    fn use_object(&self, root: &str, member: MemberIndex, requester: &PartyId, look: &Digest) -> String {
+        let label = self.key.label(&[USE_LABEL, requester.as_bytes(), look.as_bytes()]);
+        format!("{}/{label}", self.person_folder(root, member, requester))
     }
 }
 

@@ -109,6 +109,7 @@ codes! {
     GlassLimit = 2033, Caller, "too many emergency uses by this person for now", "read under an ordinary grant, or wait until a day has passed";
     GlassSuspended = 2034, Caller, "emergency uses of this person wait for their review, or were found unjustified", "have the privacy officer of their member close the reviews";
     NotAnOfficer = 2035, Caller, "only a privacy officer of the requester's member may see and close its reviews", "ask with the key of a registered privacy officer";
+    LookSpent = 2036, Caller, "this look is used up, or was given more than an hour ago", "break the glass again, for the next look";
     // 3xxx: stores
     BadFragment = 3001, Peer, "a fragment does not match its manifest", "the read goes on with other stores, report the store that served it";
     StoreFull = 3002, Ours, "the store has no room", "add space, the gateway keeps the data until then";

@@ -129,12 +129,13 @@ pub struct ErasedShares {
     pub signature: Signature,
 }
 
-/// SHA-256 under [`namespaces::ERASURE`] of the chain's link at the order's place and the encoded order: no grant,
+/// SHA-256 under [`namespaces::ERASURE`] of what stands for the chain's link at the order's place
+/// ([`Link::mark`]) and the encoded order: no grant,
 /// whatever it says, has the same, and nobody who did not hold the chain's seed when the tag was taken has made it
 /// ([`crate::tx::grant_commitment`]).
 #[must_use]
 pub fn erasure_commitment(link: &Link, erasure: &Erasure) -> Digest {
-    link.commit(namespaces::ERASURE, &encode(erasure))
+    sha256(namespaces::ERASURE, &[link.mark().as_bytes(), &encode(erasure)])
 }
 
 /// What a patient's client signs over a request, under [`namespaces::ERASE_REQUEST`].

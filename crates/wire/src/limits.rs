@@ -56,8 +56,14 @@ pub const ACCESS_VALID_MS_MAX: u32 = 60_000;
 pub const EMERGENCY_PLACES_MAX: usize = 32;
 /// Emergency grants under one card.
 pub const EMERGENCY_GRANTS_MAX: usize = 8;
+/// Looks under one card.
+pub const EMERGENCY_TAGS_MAX: usize = EMERGENCY_GRANTS_MAX * EMERGENCY_PLACES_MAX;
+/// Bytes of a tag.
+pub const EMERGENCY_TAG_PLAIN_BYTES: usize = 32;
+/// Bytes of the tag of one look, sealed: 32 random, 2 of length, the tag, 16 of tag of the seal.
+pub const EMERGENCY_TAG_BYTES: usize = 32 + 2 + EMERGENCY_TAG_PLAIN_BYTES + 16;
 /// Bytes to which what opens one look is padded before it is sealed.
-pub const EMERGENCY_KIT_PLAIN_BYTES: usize = 768;
+pub const EMERGENCY_KIT_PLAIN_BYTES: usize = 98;
 /// Bytes of what opens one look, sealed: 32 random, 2 of length, padding, 16 of tag.
 pub const EMERGENCY_KIT_BYTES: usize = 32 + 2 + EMERGENCY_KIT_PLAIN_BYTES + 16;
 /// Milliseconds for which glass stays broken: looks within them are one use.

@@ -52,20 +52,30 @@ pub const RELEASE: Namespace = Namespace::new("salus/release/v1");
 /// Signed: a custodian's answer, by the member's service key.
 pub const RELEASED: Namespace = Namespace::new("salus/released/v1");
 
-/// Hashed: the secret of a patient's card, to the name under which custodians keep what it finds.
+/// Hashed: the public key of a patient's card, to the name under which custodians keep what it finds.
 pub const EMERGENCY_CARD: Namespace = Namespace::new("salus/emergency-card/v1");
+/// Hashed: the secret of a card, to the seed of the key with which it signs.
+pub const EMERGENCY_CARD_KEY: Namespace = Namespace::new("salus/emergency-card-key/v1");
+/// Hashed: the tag of a look, to the name by which custodians know it before it is taken.
+pub const EMERGENCY_TAG: Namespace = Namespace::new("salus/emergency-tag/v1");
+/// Hashed: the secret of a card, to the key that seals the tag of one look.
+pub const EMERGENCY_TAG_KEY: Namespace = Namespace::new("salus/emergency-tag-key/v1");
 /// Hashed: the context of one look's key, and of its shares.
 pub const EMERGENCY_LOOK: Namespace = Namespace::new("salus/emergency-look/v1");
-/// Signed: the header of one look, by the grant's one-time key.
+/// Signed: the header of one look, by the card's key.
 pub const EMERGENCY_HEADER: Namespace = Namespace::new("salus/emergency-header/v1");
 /// Signed: looks brought to a custodian, by the grant's one-time key.
 pub const EMERGENCY_DEPOSIT: Namespace = Namespace::new("salus/emergency-deposit/v1");
+/// Signed: the same, by the card's key.
+pub const EMERGENCY_DEPOSIT_CARD: Namespace = Namespace::new("salus/emergency-deposit-card/v1");
 /// Hashed: the context to which looks are sealed for a custodian.
 pub const EMERGENCY_ENVELOPE: Namespace = Namespace::new("salus/emergency-envelope/v1");
 /// Signed: a request to break the glass, by the requester's registered key.
 pub const BREAK_GLASS: Namespace = Namespace::new("salus/break-glass/v1");
 /// Signed: the same, by the requester's second factor.
 pub const BREAK_GLASS_SECOND: Namespace = Namespace::new("salus/break-glass-second/v1");
+/// Signed: the same, by the key of the patient's card.
+pub const BREAK_GLASS_CARD: Namespace = Namespace::new("salus/break-glass-card/v1");
 /// Signed: a custodian's answer to that, by the member's service key.
 pub const GLASS: Namespace = Namespace::new("salus/glass/v1");
 /// Hashed: the context to which such an answer is sealed.
@@ -76,8 +86,6 @@ pub const INTENT_SECOND: Namespace = Namespace::new("salus/intent-second/v1");
 pub const REVIEW_ID: Namespace = Namespace::new("salus/review-id/v1");
 /// Hashed: the key that opens a closed review.
 pub const REVIEW_KEY: Namespace = Namespace::new("salus/review-key/v1");
-/// Signed: a review, by the privacy officer's registered key.
-pub const REVIEW: Namespace = Namespace::new("salus/review/v1");
 /// Signed: a privacy officer's question for uses to review, by their registered key.
 pub const REVIEWS: Namespace = Namespace::new("salus/reviews/v1");
 /// Signed: a privacy officer's question for activity.
@@ -126,18 +134,22 @@ pub const ALL: &[Namespace] = &[
     RELEASE,
     RELEASED,
     EMERGENCY_CARD,
+    EMERGENCY_CARD_KEY,
+    EMERGENCY_TAG,
+    EMERGENCY_TAG_KEY,
     EMERGENCY_LOOK,
     EMERGENCY_HEADER,
     EMERGENCY_DEPOSIT,
+    EMERGENCY_DEPOSIT_CARD,
     EMERGENCY_ENVELOPE,
     BREAK_GLASS,
     BREAK_GLASS_SECOND,
+    BREAK_GLASS_CARD,
     GLASS,
     GLASS_SEAL,
     INTENT_SECOND,
     REVIEW_ID,
     REVIEW_KEY,
-    REVIEW,
     REVIEWS,
     ACTIVITY,
     ACTIVITY_SIGN_OFF,

@@ -37,8 +37,8 @@ pub enum StateKey {
     Grant(GrantTag),
     /// An access.
     Access(AccessTag),
-    /// The closed review of an emergency use.
-    Review(Digest),
+    /// The closed review of an emergency use, by the officer's member.
+    Review(MemberIndex, Digest),
     /// What a member allows the people whom it registered.
     Policy(MemberIndex),
     /// What a holder says of its obedience to an erasure order.
@@ -175,6 +175,8 @@ pub struct AccessRecord {
 /// A closed review, sealed.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct ReviewRecord {
+    /// The officer who closed it, of the member in the key.
+    pub officer: PartyId,
     /// The sealed review.
     pub body: SealedIntent,
     /// When it became final.

@@ -153,9 +153,13 @@ pub enum TxBody {
         /// The intent, sealed to whoever is shown the tag's link.
         body: SealedIntent,
     },
-    /// A privacy officer closes the review of an emergency use. Signed by any key: who closed it is sealed,
-    /// and custodians judge that.
+    /// A privacy officer closes the review of an emergency use by a person of their member. Signed by the
+    /// officer's registered key.
     CloseReview {
+        /// The member that registered the officer, and the person who looked.
+        member: MemberIndex,
+        /// The officer.
+        officer: PartyId,
         /// See [`crate::emergency::review_id`]; nobody can tell it from others without the patient's card.
         review: Digest,
         /// The [`crate::emergency::Review`], sealed to whoever can compute the id.
@@ -288,12 +292,18 @@ pub fn assignment_commitment(assignment: &Assignment) -> Digest {
     sha256(namespaces::ASSIGNMENT, &[&encode(assignment)])
 }
 
-/// SHA-256 under [`namespaces::GRANT`] of the chain's link at the grant's place and the encoded grant. Whoever sees
-/// a tag on its way to the ledger can take it first, and learns the link when a later one is shown: by then it is
-/// too late to commit to it.
+/// SHA-256 under [`namespaces::GRANT`] of what stands for the chain's link at the grant's place ([`Link::mark`]) and
+/// the encoded grant. Whoever sees a tag on its way to the ledger can take it first, and learns the link when a later
+/// one is shown: by then it is too late to commit to it.
 #[must_use]
 pub fn grant_commitment(link: &Link, grant: &crate::consent::Grant) -> Digest {
-    link.commit(namespaces::GRANT, &encode(grant))
+    marked_grant_commitment(&link.mark(), grant)
+}
+
+/// The same, for who was told what stands for the link and not the link.
+#[must_use]
+pub fn marked_grant_commitment(mark: &Digest, grant: &crate::consent::Grant) -> Digest {
+    sha256(namespaces::GRANT, &[mark.as_bytes(), &encode(grant)])
 }
 
 /// SHA-256 under [`namespaces::ACCESS`] of the encoded intent.

@@ -13,7 +13,8 @@ pub(crate) enum EmergencyCommand {
     ///
     /// With the card, any physician or nurse of any member who has a second factor can read without asking,
     /// while the patient and any f members are away. Every look is recorded before anything is opened, is on
-    /// the patient's list, and goes to review. Run it again when custodians were away, or to renew used looks.
+    /// the patient's list, and goes to review. Run it again when custodians were away: those that lack their looks get
+    /// them. With --renew it replaces looks that are used up.
     Prepare {
         #[command(flatten)]
         place: Place,
@@ -32,7 +33,8 @@ pub(crate) enum EmergencyCommand {
         /// Open this sensitive class, alone, instead of the ordinary ones.
         #[arg(long, value_enum)]
         sensitivity: Option<SensitivityArg>,
-        /// Make a new grant although one with the same classes stands: its looks are fresh.
+        /// Make a new grant although one with the same classes stands: its looks are fresh. The one that it replaces
+        /// is withdrawn once custodians are prepared.
         #[arg(long)]
         renew: bool,
     },
@@ -83,9 +85,9 @@ pub(crate) enum EmergencyCommand {
         /// Whose uses.
         #[arg(long)]
         requester: PartyId,
-        /// Only this look, by the beginning of its tag as `reviews` shows it; every open one when left out.
+        /// Only this look, by the beginning of its name as `reviews` shows it; every open one when left out.
         #[arg(long)]
-        access: Option<String>,
+        look: Option<String>,
         /// What came of the review. Custodians break no glass any more for the user of an unjustified one.
         #[arg(long, value_enum)]
         verdict: VerdictArg,

@@ -218,6 +218,47 @@ fn policies() {
 }
 
 #[test]
+fn reviews() {
+    let (member, other) = (MemberIndex::new(0), MemberIndex::new(1));
+    let close = |member, n: u8, length| TxBody::CloseReview {
+        member,
+        officer: party(n),
+        review: digest(8),
+        body: sealed(length),
+    };
+    let by = |member, n: u8, signer: &SigningKey| signed(close(member, n, INTENT_BODY_BYTES), signer);
+    let officer = |n: u8, kind: PartyKind, role: Role, until: u64| {
+        let mut body = register(n, kind, 0, 0, until);
+        if let TxBody::RegisterIdentity { roles, .. } = &mut body {
+            *roles = Roles::of(&[role]);
+        }
+        signed(body, &registrar(0))
+    };
+    let there = [officer(1, PartyKind::Person, Role::PrivacyOfficer, 9_000)];
+    let first = by(member, 1, &key(1));
+    let once = [there.clone().as_slice(), std::slice::from_ref(&first)].concat();
+    let gone =
+        [there.as_slice(), &[signed(TxBody::RevokeIdentity { party: party(1) }, &registrar(0))]].concat();
+    let brief = [officer(1, PartyKind::Person, Role::PrivacyOfficer, 1_500)];
+    let nurse = [officer(1, PartyKind::Person, Role::Nurse, 9_000)];
+    let short = signed(close(member, 1, INTENT_BODY_BYTES - 1), &key(1));
+    for (name, before, tx, expected) in [
+        ("by an officer", &there[..], first.clone(), Outcome::Applied),
+        ("a copy", &once, first.clone(), refused(Code::AlreadyExists)),
+        ("by anybody", &there, by(member, 1, &key(2)), refused(Code::UnknownSigner)),
+        ("by nobody who is registered", &[], first.clone(), refused(Code::UnknownSigner)),
+        ("under another member", &there, by(other, 1, &key(1)), refused(Code::NotAnOfficer)),
+        ("by a nurse", &nurse, first.clone(), refused(Code::NotAnOfficer)),
+        ("by the registrar", &there, by(member, 1, &registrar(0)), refused(Code::UnknownSigner)),
+        ("by who was an officer", &gone, first.clone(), refused(Code::Revoked)),
+        ("by who is none any more", &brief, first, refused(Code::OutsideValidity)),
+        ("of another length", &there, short, refused(Code::Malformed)),
+    ] {
+        check(name, before, &tx, expected);
+    }
+}
+
+#[test]
 fn destructions() {
     let done = |holder, by: &SigningKey| {
         signed(TxBody::RecordDestruction { order: grant_tag(1), holder, label: digest(8) }, by)

@@ -77,7 +77,7 @@ pub(crate) fn entries() -> Entries {
     };
     let device = DeviceRecord { member: MemberIndex::new(1), since: tip(3), standing: Standing::Active };
     let body = Blob::new(vec![6; 434]).expect("within its limit");
-    let review = ReviewRecord { body: body.clone(), since: tip(9) };
+    let review = ReviewRecord { officer: party(4), body: body.clone(), since: tip(9) };
     let seen = AccessRecord { commitment: digest(6), one_time: key, body, since: tip(9) };
     let mut entries = Entries::from([
         (StateKey::Tip, StateValue::Tip(tip(41))),
@@ -89,7 +89,7 @@ pub(crate) fn entries() -> Entries {
         (grant(1), grant_record(1, Standing::Active)),
         (grant(2), grant_record(2, Standing::Revoked(tip(8)))),
         (access(1), StateValue::Access(seen)),
-        (StateKey::Review(digest(1)), StateValue::Review(review)),
+        (StateKey::Review(MemberIndex::new(1), digest(1)), StateValue::Review(review)),
     ]);
     entries.extend((0..16).map(|n| (StateKey::Anchor(party(1), BatchNumber::new(n)), anchor(digest(77), n))));
     entries

@@ -13,7 +13,9 @@ use salus_wire::state::{
     ReviewRecord, Standing, StateKey, StateValue, Tip,
 };
 use salus_wire::tx::{Held, PartyKind};
-use salus_wire::{BatchNumber, ChainId, Code, Holder, MemberIndex, Outcome, PartyId, Tx, TxBody, namespaces};
+use salus_wire::{
+    BatchNumber, ChainId, Code, Holder, MemberIndex, Outcome, PartyId, Role, Tx, TxBody, namespaces,
+};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// All entries, by key.
@@ -134,10 +136,11 @@ impl Rules {
                 let record = AccessRecord { commitment, one_time: signer, body, since: tip };
                 fresh(state, StateKey::Access(*tag), StateValue::Access(record), no)
             }
-            TxBody::CloseReview { review, body } => {
+            TxBody::CloseReview { member, officer, review, body } => {
+                officer_speaks(state, tip, (*member, *officer), signer, no);
                 whole(body, INTENT_BODY_BYTES, no);
-                let record = ReviewRecord { body: body.clone(), since: tip };
-                fresh(state, StateKey::Review(*review), StateValue::Review(record), no)
+                let record = ReviewRecord { officer: *officer, body: body.clone(), since: tip };
+                fresh(state, StateKey::Review(*member, *review), StateValue::Review(record), no)
             }
             TxBody::PublishPolicy { member, version, text } => {
                 no.when(!registrar(state, *member, signer), Code::UnknownSigner);
@@ -274,6 +277,25 @@ fn gateway_speaks(state: &State, tip: Tip, gateway: PartyId, signer: PublicKey, 
     no.when(record.standing != Standing::Active, Code::Revoked);
     let (from, until) = (record.validity.from(), record.validity.until());
     no.when(tip.time < from || tip.time >= until, Code::OutsideValidity);
+}
+
+/// "Signed by the officer's registered key": a person whom that member registered in that role, and who stands.
+fn officer_speaks(
+    state: &State,
+    tip: Tip,
+    (member, officer): (MemberIndex, PartyId),
+    signer: PublicKey,
+    no: &mut Objections,
+) {
+    let Some(StateValue::Identity(of)) = state.get(&StateKey::Identity(officer)) else {
+        no.when(true, Code::UnknownSigner);
+        return;
+    };
+    no.when(of.key != signer, Code::UnknownSigner);
+    let role = of.roles.iter().any(|role| role == Role::PrivacyOfficer);
+    no.when(of.kind != PartyKind::Person || of.member != member || !role, Code::NotAnOfficer);
+    no.when(of.standing != Standing::Active, Code::Revoked);
+    no.when(tip.time < of.validity.from() || tip.time >= of.validity.until(), Code::OutsideValidity);
 }
 
 /// "Signed by the member's service key, or by the gateway's registered key", which may have ended.

@@ -70,7 +70,7 @@ fn genesis() -> Genesis {
     Genesis { name: blob(5, 0x61), time: time(1), members: list(vec![member(0x10), member(0x20)]) }
 }
 
-fn grant() -> Grant {
+pub(crate) fn grant() -> Grant {
     Grant {
         salt: [1; 32],
         writer: party(2),

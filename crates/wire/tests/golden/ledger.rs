@@ -76,7 +76,7 @@ fn transactions() -> Vec<Golden> {
         held: list(vec![held(0), held(2), held(3)]),
     };
     let commit = TxBody::CommitGrant { tag: grant_tag(1), commitment, body: blob(690, 3) };
-    let close = TxBody::CloseReview { review: digest(1), body: body.clone() };
+    let close = TxBody::CloseReview { member, officer: party, review: digest(1), body: body.clone() };
     let access = TxBody::RecordAccess { tag: access_tag(1), commitment, body };
     let policy = TxBody::PublishPolicy { member, version: 0x0304_0506, text: blob(40, 3) };
     vec![
@@ -93,7 +93,7 @@ fn transactions() -> Vec<Golden> {
         golden("tx-commit-grant", "Tx", &tx(commit)).list(65, 690, "bytes of sealed body"),
         golden("tx-revoke-grant", "Tx", &tx(TxBody::RevokeGrant { tag: grant_tag(1) })),
         golden("tx-record-access", "Tx", &tx(access)).list(65, 434, "bytes of sealed body"),
-        golden("tx-close-review", "Tx", &tx(close)).list(33, 434, "bytes of sealed body"),
+        golden("tx-close-review", "Tx", &tx(close)).list(51, 434, "bytes of sealed body"),
         golden("tx-publish-policy", "Tx", &tx(policy)).list(7, 6_144, "bytes of policy"),
     ]
 }
@@ -108,7 +108,7 @@ fn keys() -> Vec<Golden> {
         golden("key-anchor", "StateKey", &StateKey::Anchor(party(1), BatchNumber::new(0x0203))),
         golden("key-grant", "StateKey", &StateKey::Grant(grant_tag(1))),
         golden("key-access", "StateKey", &StateKey::Access(access_tag(1))),
-        golden("key-review", "StateKey", &StateKey::Review(digest(1))),
+        golden("key-review", "StateKey", &StateKey::Review(MemberIndex::new(0x0102), digest(1))),
         golden("key-policy", "StateKey", &StateKey::Policy(MemberIndex::new(0x0102))),
     ]
 }
@@ -135,7 +135,7 @@ fn values() -> Vec<Golden> {
     let device = DeviceRecord { member, since, standing: Standing::Revoked(tip(2)) };
     let (commitment, one_time, body) = (digest(7), key(8), blob(434, 9));
     let grant = GrantRecord { commitment, one_time, body: blob(690, 9), since, standing: Standing::Active };
-    let review = ReviewRecord { body: body.clone(), since };
+    let review = ReviewRecord { officer: party(4), body: body.clone(), since };
     let access = AccessRecord { commitment, one_time, body, since };
     let policy = PolicyRecord { version: 0x0304_0506, text: blob(40, 3), since };
     vec![
@@ -150,7 +150,7 @@ fn values() -> Vec<Golden> {
         golden("value-anchor", "StateValue", &StateValue::Anchor(AnchorRecord { root: digest(1), since })),
         golden("value-grant", "StateValue", &StateValue::Grant(grant)).list(65, 690, "bytes of sealed body"),
         golden("value-review", "StateValue", &StateValue::Review(review)).list(
-            1,
+            17,
             434,
             "bytes of sealed body",
         ),

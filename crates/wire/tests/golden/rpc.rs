@@ -28,6 +28,7 @@ fn requests() -> Vec<Golden> {
         locator: Locator::new([2; 32]),
         sent: time(1),
     };
+    let [tags, looks] = emergency::glass_requests();
     let fetch = Request::Fetch(Fetch { terms, signature: signature(3) });
     vec![
         golden("request-status", "Request", &Request::Status).wrong(0, 15, "no request"),
@@ -49,10 +50,15 @@ fn requests() -> Vec<Golden> {
         ),
         golden("request-release", "Request", &Request::Release(crate::keys::release_request())),
         golden("request-prepare", "Request", &Request::Prepare(Box::new(emergency::deposit()))),
-        golden("request-break-glass", "Request", &Request::BreakGlass(emergency::glass_request())).wrong(
+        golden("request-find-looks", "Request", &Request::BreakGlass(tags)).wrong(
             1 + 2 + 16 + 8 + 16 + 32,
             3,
             "an unknown reason",
+        ),
+        golden("request-break-glass", "Request", &Request::BreakGlass(looks)).list(1_325, 8, "looks").list(
+            1_325 + 4 + 32,
+            32,
+            "tags before",
         ),
         golden("request-reviews", "Request", &Request::Reviews(emergency::reviews_request())),
         golden("request-activity", "Request", &Request::Activity(activity::request())),
