@@ -1,5 +1,6 @@
 //! The command line: what may be asked, in words that a hospital engineer knows. Nothing acts here.
 
+mod activity;
 mod emergency;
 mod erase;
 mod policy;
@@ -11,6 +12,7 @@ use salus_wire::ids::PartyId;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+pub(crate) use activity::{ActivityArgs, ActivityCommand};
 pub(crate) use emergency::EmergencyCommand;
 pub(crate) use erase::EraseCommand;
 pub(crate) use policy::{ExplainArgs, NamedArg, PolicyCommand};
@@ -64,6 +66,9 @@ pub(crate) enum Command {
     /// Prepare for an emergency, read in one, and review what was read.
     #[command(subcommand)]
     Emergency(EmergencyCommand),
+    /// Review what a member's people looked at.
+    #[command(subcommand)]
+    Activity(ActivityCommand),
     /// See who read what.
     #[command(subcommand)]
     Access(AccessCommand),

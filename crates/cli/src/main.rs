@@ -3,6 +3,7 @@
 
 mod access;
 mod account;
+mod activity;
 mod args;
 mod bench;
 mod confines;
@@ -74,6 +75,7 @@ async fn run(cli: &Cli) -> Result<Report, Failure> {
         Command::Erase(command) => erase::run(command).await,
         Command::Read(args) => read::run(args).await,
         Command::Emergency(command) => emergency::run(command).await,
+        Command::Activity(command) => activity::run(command).await,
         Command::Access(command) => access::run(command).await,
         Command::Receipt(command) => receipt::run(command),
         Command::Status(args) => status::run(args).await,

@@ -498,7 +498,7 @@ fn glass_request(
     GlassRequest { terms, signature, second, card }
 }
 
-fn fault(member: MemberIndex, answer: Option<Response>) -> Fault {
+pub(crate) fn fault(member: MemberIndex, answer: Option<Response>) -> Fault {
     let (code, detail) = match answer {
         Some(Response::Refused(refusal)) => {
             (refusal.code, String::from_utf8_lossy(&refusal.detail).into_owned())

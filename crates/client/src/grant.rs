@@ -7,7 +7,8 @@ use crate::erasure::Order;
 use crate::error::ClientError;
 use borsh::{BorshDeserialize, BorshSerialize};
 use rand_core::CryptoRng;
-use salus_crypto::chain::{CHAIN_LEN_MAX, ChainSeed, Link, open_body, seal_body};
+use salus_crypto::chain::{CHAIN_LEN_MAX, ChainAnchor, ChainSeed, Link, open_body, seal_body};
+use salus_crypto::digest::Digest;
 use salus_crypto::secret::Secret;
 use salus_crypto::sign::{PublicKey, SigningKey};
 use salus_wire::consent::{DENIES_MAX, Deny, Grant, Grantee};
@@ -227,6 +228,13 @@ impl GrantFile {
     #[must_use]
     pub fn link(&self) -> Link {
         Link::from_secret(copy(&self.link))
+    }
+
+    /// The anchor of the patient's chain that it stands on.
+    #[must_use]
+    pub fn anchor(&self) -> ChainAnchor {
+        let first = self.link().back(self.index).to_secret();
+        ChainAnchor::from_digest(Digest::from_bytes(*first.danger_expose()))
     }
 
     /// The lane on which accesses under this grant stand; `None` when the file holds one look of it.

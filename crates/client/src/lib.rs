@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 pub mod accounting;
+pub mod activity;
 pub mod ask;
 pub mod drive;
 pub mod emergency;
@@ -21,6 +22,7 @@ mod read_segments;
 pub mod receipt;
 mod settle;
 
+pub use activity::ActivityList;
 pub use ask::{Ask, Told};
 pub use drive::Consortium;
 pub use emergency::{Broken, GlassPlan};

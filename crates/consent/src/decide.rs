@@ -12,13 +12,14 @@ use crate::view::FinalView;
 use salus_crypto::chain::{ChainAnchor, anchored};
 use salus_crypto::kem::KemPublicKey;
 use salus_planted::{Bug, is};
+use salus_wire::activity::{Activity, patient_name};
 use salus_wire::consent::{Grantee, IntentTerms, Vouching};
 use salus_wire::emergency::{EmergencyUse, look_name};
 use salus_wire::limits::ACCESS_VALID_MS_MAX;
 use salus_wire::release::{EpochHeader, reader_digest};
 use salus_wire::state::{IdentityRecord, Standing, StateKey, StateValue, Tip};
 use salus_wire::tx::{PartyKind, intent_message};
-use salus_wire::{AccessTag, PartyId, Purpose, TimeMs, namespaces};
+use salus_wire::{AccessTag, MemberIndex, PartyId, Purpose, TimeMs, namespaces};
 
 /// Milliseconds within which a permit must be redeemed: the decision is about now.
 pub const PERMIT_MS_MAX: u64 = 5_000;
@@ -28,6 +29,7 @@ pub const PERMIT_MS_MAX: u64 = 5_000;
 #[must_use = "a permit that is not redeemed releases nothing"]
 pub struct Permit {
     opened: Opened,
+    member: MemberIndex,
     grounds: Grounds,
     at: Tip,
     decided: TimeMs,
@@ -61,12 +63,13 @@ pub fn decide(
     in_time(&opened, view.at())?;
     on_the_lane(&opened)?;
     let identity = by_the_requester(&opened, view)?;
+    let member = identity.member;
     let ask = ask(&opened, identity, view.at());
     let mut grounds = judge(&opened.opened_grant, &ask)?;
     grounds.allowed_by = by_the_policy(&ask, grounds.named, view, policies)?;
     within_the_intent(&opened)?;
     not_revoked(&opened, view, refusals)?;
-    Ok(Permit { opened, grounds, at: view.at(), decided: now })
+    Ok(Permit { opened, member, grounds, at: view.at(), decided: now })
 }
 
 /// P3: the access is used within its time.
@@ -218,6 +221,22 @@ impl Permit {
                 Some(EmergencyUse { at, requester, card, look, access: Some(access), reason })
             }
             _ => None,
+        }
+    }
+
+    /// What this custodian must remember durably before it releases anything.
+    #[must_use]
+    pub fn activity(&self) -> Activity {
+        let IntentTerms { requester, purpose, ref scope, .. } = self.opened.terms;
+        Activity {
+            at: self.decided,
+            requester,
+            member: self.member,
+            patient: patient_name(&self.grants()),
+            access: self.access(),
+            purpose,
+            classes: scope.classes,
+            named: self.grounds.named.into(),
         }
     }
 

@@ -346,7 +346,7 @@ fn at(kept: &[LookShare], ask: &LookAsk, place: u16) -> Option<usize> {
     kept.iter().position(|look| (look.header.grant, look.header.place) == (ask.grant, place))
 }
 
-fn registered<'view>(
+pub(crate) fn registered<'view>(
     view: &'view FinalView,
     party: PartyId,
     key: &PublicKey,
@@ -359,7 +359,7 @@ fn registered<'view>(
     Ok(identity)
 }
 
-fn is_officer(identity: &IdentityRecord) -> bool {
+pub(crate) fn is_officer(identity: &IdentityRecord) -> bool {
     identity.kind == PartyKind::Person && identity.roles.contains(Role::PrivacyOfficer)
 }
 

@@ -55,8 +55,11 @@ mod decide;
 mod glass;
 mod refusals;
 
+/// What custodians tell of releases.
+mod activity;
 mod order;
 
+pub use activity::{ActivityPermit, AdmittedActivity};
 pub use decide::{PERMIT_MS_MAX, Permit, Redeemed, decide};
 pub use denied::Denied;
 pub use desk::{Admitted, Desk};

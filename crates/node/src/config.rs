@@ -16,6 +16,8 @@ use std::path::{Path, PathBuf};
 const ENVIRONMENT: &str = "SALUS_NODE_";
 /// The suffix of the record of erasures, beside the machine key.
 const ERASURES: &str = "erasures";
+/// The key of activity, beside the machine key.
+const ACTIVITY_KEY: &str = "activity.key";
 
 /// A node's configuration. All paths are absolute, or relative to the process.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +41,9 @@ pub struct NodeConfig {
     /// What is known to be erased; outside the data folder, so that a backup of that does not set it back.
     /// Beside the machine key when left out.
     pub erasures_file: PathBuf,
+    /// The key that seals what is remembered of releases; outside the data folder. Beside the machine key when
+    /// left out, and made at the first start.
+    pub activity_key_file: PathBuf,
     /// The key that votes.
     pub consensus_key_file: PathBuf,
     /// The key that signs for store and custodian.
@@ -62,6 +67,8 @@ struct File {
     machine_key_file: PathBuf,
     #[serde(default)]
     erasures_file: Option<PathBuf>,
+    #[serde(default)]
+    activity_key_file: Option<PathBuf>,
     consensus_key_file: PathBuf,
     service_key_file: PathBuf,
     custodian_key_file: PathBuf,
@@ -86,8 +93,11 @@ impl NodeConfig {
 impl File {
     fn within(self, folder: &Path) -> NodeConfig {
         let erasures = self.erasures_file.unwrap_or_else(|| self.machine_key_file.with_extension(ERASURES));
+        let activity =
+            self.activity_key_file.unwrap_or_else(|| self.machine_key_file.with_file_name(ACTIVITY_KEY));
         NodeConfig {
             erasures_file: folder.join(erasures),
+            activity_key_file: folder.join(activity),
             member: MemberIndex::new(self.member),
             consortium_file: folder.join(self.consortium_file),
             data_dir: folder.join(self.data_dir),

@@ -5,6 +5,7 @@
 //! (allowed), and only [`release`], which uses the permit up, seals anything. The last look at the
 //! refusals and the sealing happen under the lock under which refusals are recorded (P2).
 
+use crate::activity::ActivityBook;
 use crate::emergency::Emergency;
 use crate::erasures::Erasures;
 use crate::office::Office;
@@ -29,6 +30,7 @@ pub struct Custodian {
     refusals: Arc<RefusalBook>,
     emergency: Arc<Emergency>,
     erasures: Option<Arc<Erasures>>,
+    activity: Option<Arc<ActivityBook>>,
 }
 
 impl Custodian {
@@ -41,13 +43,28 @@ impl Custodian {
         emergency: Arc<Emergency>,
     ) -> Self {
         let desk = Mutex::new(Desk::new(office.chain, office.me));
-        Self { office, desk, policies: Mutex::default(), shares, refusals, emergency, erasures: None }
+        Self {
+            office,
+            desk,
+            policies: Mutex::default(),
+            shares,
+            refusals,
+            emergency,
+            erasures: None,
+            activity: None,
+        }
     }
 
     /// The same, which decides nothing before it has looked for erasures up to the head it decides at.
     #[must_use]
     pub fn heeding(self, erasures: Arc<Erasures>) -> Self {
         Self { erasures: Some(erasures), ..self }
+    }
+
+    /// The same, which remembers every release before it.
+    #[must_use]
+    pub fn remembering(self, activity: Arc<ActivityBook>) -> Self {
+        Self { activity: Some(activity), ..self }
     }
 
     /// Decides a request and, if it is permitted, releases the shares that this custodian holds.
@@ -73,6 +90,9 @@ impl Custodian {
         }
         if let Some(used) = permit.emergency() {
             self.emergency.uses(used).await?;
+        }
+        if let Some(activity) = &self.activity {
+            activity.remember(permit.activity()).await?;
         }
         let count = shares.shares.len();
         let mut rng = self.office.rng()?;

@@ -2,13 +2,14 @@
 //! before the role does anything, and turns whatever goes wrong into a coded refusal. It decides
 //! nothing.
 
+use crate::activity::ActivityBook;
 use crate::custodian::Custodian;
 use crate::deposits::Deposits;
 use crate::emergency::Emergency;
 use crate::eraser::Eraser;
 use crate::follow;
 use crate::keeper::Keeper;
-use crate::limits::{Gates, Inside, keys_cost, put_cost};
+use crate::limits::{ACTIVITY_TOKENS, Gates, Inside, keys_cost, put_cost};
 use crate::office::Office;
 use crate::refused;
 use salus_engine::Handle;
@@ -34,6 +35,8 @@ pub struct Door {
     pub emergency: Arc<Emergency>,
     /// Who obeys orders of erasure; nobody at a member that is simulated without one.
     pub eraser: Option<Eraser>,
+    /// What the custodian remembers of releases; nothing at a member that is simulated without it.
+    pub activity: Option<Arc<ActivityBook>>,
     /// How much at once.
     pub gates: Gates,
 }
@@ -82,6 +85,10 @@ impl Door {
                 self.emergency.break_glass(request).await.map(|glass| Response::Glass(Box::new(glass)))
             }
             Request::Reviews(request) => self.emergency.reviews(request).await,
+            Request::Activity(request) => {
+                let activity = self.activity.as_ref().ok_or(refused::bare(Code::NotReady))?;
+                activity.tell(&request).await.map(Response::Activity)
+            }
             Request::Erase(request) => {
                 let eraser = self.eraser.as_ref().ok_or(refused::bare(Code::NotReady))?;
                 eraser.answer(request).await.map(Response::Erased)
@@ -100,6 +107,7 @@ impl Door {
             },
             Request::Read(keys) | Request::Prove(keys) => (&gates.reads, keys_cost(keys.len())),
             Request::Certified(_) => (&gates.reads, 1),
+            Request::Activity(_) => (&gates.reads, ACTIVITY_TOKENS),
             Request::Follow(_) => (&gates.follows, 1),
             Request::Put(put) => (&gates.puts, put_cost(put)),
             Request::Fetch(_) => (&gates.fetches, 1),
@@ -148,5 +156,6 @@ const fn name(request: &Request) -> &'static str {
         Request::BreakGlass(_) => "break glass",
         Request::Reviews(_) => "reviews",
         Request::Erase(_) => "erase",
+        Request::Activity(_) => "activity",
     }
 }

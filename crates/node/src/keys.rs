@@ -3,6 +3,8 @@
 
 use crate::config::NodeConfig;
 use crate::error::NodeError;
+use rand::SeedableRng;
+use rand::rngs::{StdRng, SysRng};
 use salus_crypto::at_rest::MachineKey;
 use salus_crypto::kem::KemSecretKey;
 use salus_crypto::secret::Secret;
@@ -25,6 +27,8 @@ pub struct Keys {
     pub machine: MachineKey,
     /// The same, for what is kept for emergencies.
     pub emergency: MachineKey,
+    /// Seals what is remembered of releases.
+    pub activity: MachineKey,
     /// The node's certificate and its key.
     pub tls: Credential,
 }
@@ -41,6 +45,7 @@ impl Keys {
             custodian: KemSecretKey::from_seed(key_file::read(&config.custodian_key_file)?),
             machine: key_file::read_machine_key(&config.machine_key_file, &config.data_dir)?,
             emergency: key_file::read_machine_key(&config.machine_key_file, &config.data_dir)?,
+            activity: activity_key(config)?,
             tls: credential(config)?,
         };
         let foreign = |path: &Path| Err(NodeError::ForeignKey { path: path.to_owned() });
@@ -57,6 +62,16 @@ impl Keys {
         }
         Ok(keys)
     }
+}
+
+/// Made at the first start: nobody else needs to know it.
+fn activity_key(config: &NodeConfig) -> Result<MachineKey, NodeError> {
+    let path = &config.activity_key_file;
+    if !path.exists() {
+        let mut rng = StdRng::try_from_rng(&mut SysRng).map_err(|_| NodeError::Lost)?;
+        key_file::create(path, &Secret::random(&mut rng))?;
+    }
+    Ok(key_file::read_machine_key(path, &config.data_dir)?)
 }
 
 fn credential(config: &NodeConfig) -> Result<Credential, NodeError> {

@@ -2,14 +2,16 @@
 //!
 //! The roles are modules that know nothing of each other: [`keeper`] keeps and serves fragments,
 //! [`deposits`] takes key shares in, [`custodian`] gives them out, [`refusals`] hears of
-//! revocations before the engine votes, [`eraser`] obeys orders of erasure and [`erasures`] remembers them. What they share is their [`office`]: identity, clock, and
-//! the member's own view of the ledger. [`door`] bounds how much of each is done at once and turns
+//! revocations before the engine votes, [`eraser`] obeys orders of erasure and [`erasures`] remembers them, and
+//! [`activity`] remembers who was let in. What they share is their [`office`]: identity, clock, and the member's
+//! own view of the ledger. [`door`] bounds how much of each is done at once and turns
 //! every error into a coded refusal. [`mod@run`] puts it all together and is the only place that opens
 //! files and sockets.
 //!
 //! No log line and no refusal names a patient, a device, a grant or a stream.
 #![forbid(unsafe_code)]
 
+pub mod activity;
 pub mod config;
 pub mod custodian;
 pub mod deposits;

@@ -59,13 +59,14 @@ pub enum Writer {
 }
 
 impl Writer {
-    async fn write<T: Send + 'static>(
+    /// `None` when the task that writes was lost.
+    pub(crate) async fn write<T: Send + 'static>(
         &self,
-        work: impl FnOnce() -> Result<T, RefusalError> + Send + 'static,
-    ) -> Result<T, RefusalError> {
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
         match self {
-            Self::Threads(runtime) => runtime.spawn_blocking(work).await.map_err(|_| RefusalError::Lost)?,
-            Self::Here => work(),
+            Self::Threads(runtime) => runtime.spawn_blocking(work).await.ok(),
+            Self::Here => Some(work()),
         }
     }
 }
@@ -115,7 +116,7 @@ impl RefusalBook {
     pub async fn refuse(&self, grants: Vec<GrantTag>) -> Result<(), RefusalError> {
         self.refuse_here(&grants);
         let kept = Arc::clone(&self.kept);
-        self.writer.write(move || lock(&kept).keep(grants)).await
+        self.writer.write(move || lock(&kept).keep(grants)).await.ok_or(RefusalError::Lost)?
     }
 
     /// Refuses grants from now on, in memory.
@@ -157,7 +158,7 @@ impl RefusalBook {
         }
         let kept = Arc::clone(&self.kept);
         let gone = settled.clone();
-        self.writer.write(move || lock(&kept).drop_settled(&gone)).await?;
+        self.writer.write(move || lock(&kept).drop_settled(&gone)).await.ok_or(RefusalError::Lost)??;
         self.refusals.write().unwrap_or_else(PoisonError::into_inner).drop_settled(&settled);
         Ok(())
     }

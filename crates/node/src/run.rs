@@ -1,6 +1,7 @@
 //! The composition of one node, and its life from start to end. Everything that touches the
 //! system's files, sockets and signals is opened here.
 
+use crate::activity::ActivityBook;
 use crate::config::NodeConfig;
 use crate::custodian::Custodian;
 use crate::deposits::Deposits;
@@ -17,7 +18,7 @@ use crate::refusals::{RefusalBook, RefusalError, Writer};
 use salus_crypto::secret::Secret;
 use salus_engine::{Config as EngineConfig, Engine, Pacing, Peer, Watch};
 use salus_link::{Consortium, Limits, PeerCert, ServerTls, serve};
-use salus_store::{Emergencies, Fragments, Journal, Shares, StoreError};
+use salus_store::{Activities, Emergencies, Fragments, Journal, Shares, StoreError};
 use salus_wire::{GenesisMember, MemberIndex};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
@@ -31,6 +32,8 @@ use tokio::signal::unix::{SignalKind, signal};
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// How often refusals that the state shows by now are dropped.
 const SETTLE_EVERY: Duration = Duration::from_secs(60);
+/// How often activity whose time is over is looked for.
+const END_EVERY: Duration = Duration::from_secs(3_600);
 /// Refusals below which dropping them is not worth rewriting the journal.
 const SETTLE_ABOVE: usize = 1_024;
 
@@ -46,6 +49,7 @@ pub struct Node {
     engine: Engine,
     refusals: Arc<RefusalBook>,
     erasures: Arc<Erasures>,
+    activity: Arc<ActivityBook>,
     door: Arc<Door>,
 }
 
@@ -93,6 +97,9 @@ impl Node {
         let kem = Arc::new(keys.custodian);
         let kept = Emergencies::open(&config.data_dir.join("emergency"), keys.emergency)?;
         let emergency = Arc::new(Emergency::new(Arc::clone(&office), Arc::clone(&kem), kept));
+        let kept = Activities::open(&config.data_dir.join("activity"), keys.activity)?;
+        let writer = Writer::Threads(Runtime::current());
+        let activity = Arc::new(ActivityBook::new(Arc::clone(&office), kept, writer));
         let submit = submit_to(engine.handle());
         let eraser = Eraser::new(
             Arc::clone(&office),
@@ -111,14 +118,15 @@ impl Node {
             engine: engine.handle(),
             keeper: Keeper::new(Arc::clone(&office), fragments),
             deposits: Deposits::new(Arc::clone(&office), kem, shares),
-            custodian: custodian.heeding(Arc::clone(&erasures)),
+            custodian: custodian.heeding(Arc::clone(&erasures)).remembering(Arc::clone(&activity)),
+            activity: Some(Arc::clone(&activity)),
             emergency,
             eraser: Some(eraser),
             gates: Gates::new(&config.rates),
             office,
         });
         let (member, data_dir) = (config.member, config.data_dir);
-        Ok(Self { member, data_dir, listener, tls, engine, refusals, erasures, door })
+        Ok(Self { member, data_dir, listener, tls, engine, refusals, erasures, activity, door })
     }
 
     /// Answers until `shutdown` resolves, or until the node fails; closes its files either way.
@@ -126,16 +134,17 @@ impl Node {
     /// # Errors
     /// [`NodeError`] when a part of it without which it must not go on has ended.
     pub async fn until(self, shutdown: impl Future<Output = ()>) -> Result<(), NodeError> {
-        let Self { member, data_dir, listener, tls, mut engine, refusals, erasures, door } = self;
+        let Self { member, data_dir, listener, tls, mut engine, refusals, erasures, activity, door } = self;
         let ledger = engine.handle();
         tracing::info!(%member, "the node answers calls");
         let read = Arc::clone(&door.office.read);
-        let stores = Arc::clone(&door);
+        let (stores, remembered) = (Arc::clone(&door), Arc::clone(&activity));
         let failed = async {
             tokio::select! {
                 () = stores.keeper.failed() => {},
                 () = stores.deposits.failed() => {},
                 () = stores.emergency.failed() => {},
+                () = remembered.failed() => {},
             }
         };
         let handler = move |peer: PeerCert, request| {
@@ -148,6 +157,7 @@ impl Node {
             error = engine.ended() => Err(has_room(&data_dir).err().unwrap_or(NodeError::Engine(error))),
             error = fills_up(&data_dir) => Err(error),
             error = settle(&refusals, &read) => Err(error),
+            () = end_activity(&activity) => Err(NodeError::Lost),
             Err(error) = erasures.look(&ledger, member) => Err(error.into()),
             () = failed => Err(NodeError::Store(StoreError::Poisoned)),
             () = shutdown => Ok(()),
@@ -241,6 +251,15 @@ fn peers(consortium: &Consortium) -> Result<Vec<Peer>, NodeError> {
 
 fn resolve(address: &str) -> Option<SocketAddr> {
     address.to_socket_addrs().ok()?.next()
+}
+
+/// Forgets activity whose time is over. What could not be forgotten is tried again.
+async fn end_activity(activity: &ActivityBook) {
+    loop {
+        // What stands in the way is in the log already.
+        let _ = activity.end().await;
+        tokio::time::sleep(END_EVERY).await;
+    }
 }
 
 /// Keeps the record of refusals small; ends only when it can no longer be written.

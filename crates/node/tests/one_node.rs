@@ -100,6 +100,7 @@ fn member() -> Member {
         tls_cert_file: at.join("node.pem"),
         tls_key_file: at.join("node.key"),
         machine_key_file: at.join("machine.key"),
+        activity_key_file: at.join("activity.key"),
         consensus_key_file: at.join("consensus.key"),
         service_key_file: at.join("service.key"),
         custodian_key_file: at.join("custodian.key"),

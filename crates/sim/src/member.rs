@@ -223,6 +223,7 @@ async fn live(
             custodian: Custodian::new(Arc::clone(&office), Arc::clone(&shares), book, Arc::clone(&emergency)),
             emergency,
             eraser: None,
+            activity: None,
             gates: Gates::default(),
             office,
             engine: engine.clone(),
@@ -231,8 +232,7 @@ async fn live(
         let height = engine.head().height.min(world.shown());
         world.see(&timers, member, Seen::Restarted { member, life: number, height });
         follow(world, &context, engine, member, number, height);
-        let calls = Arc::new(context.child("calls"));
-        *lock(&seat.life) = Some(Life { number, door, shares, calls });
+        *lock(&seat.life) = Some(Life { number, door, shares, calls: Arc::new(context.child("calls")) });
     };
     let result = host::run(host, who, open, stopped).await;
     lock(&seat.life).take();

@@ -276,7 +276,7 @@ impl Medium for LogFile {
 }
 
 /// A new or renamed file is there after a crash only once its folder is synced.
-fn sync_folder(path: &Path) -> io::Result<()> {
+pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(folder)?.sync_all()
 }

@@ -10,6 +10,7 @@
 //! ([`shares`]) or is ciphertext already ([`fragments`]).
 #![forbid(unsafe_code)]
 
+pub mod activity;
 pub mod disk;
 pub mod durable;
 pub mod emergency;
@@ -20,6 +21,7 @@ pub mod key_file;
 pub mod queue;
 pub mod shares;
 
+pub use activity::Activities;
 pub use disk::Disk;
 pub use durable::{Durable, Plan, Write};
 pub use emergency::Emergencies;

@@ -5,6 +5,7 @@
 //! one value never has two. This crate knows shapes and limits; it decides nothing.
 #![forbid(unsafe_code)]
 
+pub mod activity;
 pub mod block;
 pub mod bounded;
 pub mod code;

@@ -104,3 +104,9 @@ const _: () = assert!(BLOCK_BYTES_MAX < RPC_BYTES_MAX);
 const _: () = assert!(FRAGMENT_BYTES_MAX < RPC_BYTES_MAX);
 const _: () = assert!(FRAME_BYTES_MAX < SEGMENT_BYTES_MAX);
 const _: () = assert!(VIEW_STALE_MS < LIST_STALE_MS);
+/// Rows in one page of activity.
+pub const ACTIVITY_ROWS_MAX: usize = 4_096;
+/// Milliseconds of a day of UTC.
+pub const DAY_MS: u64 = 24 * 3_600_000;
+/// Days for which activity is remembered: six years (45 CFR 164.316(b)(2)(i)), two of them leap years.
+pub const ACTIVITY_DAYS: u32 = 6 * 365 + 2;

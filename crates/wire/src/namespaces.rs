@@ -88,6 +88,12 @@ pub const REVIEW_ID: Namespace = Namespace::new("salus/review-id/v1");
 pub const REVIEW_KEY: Namespace = Namespace::new("salus/review-key/v1");
 /// Signed: a privacy officer's question for uses to review, by their registered key.
 pub const REVIEWS: Namespace = Namespace::new("salus/reviews/v1");
+/// Signed: a privacy officer's question for activity.
+pub const ACTIVITY: Namespace = Namespace::new("salus/activity/v1");
+/// Signed: a privacy officer's word on a finding.
+pub const ACTIVITY_SIGN_OFF: Namespace = Namespace::new("salus/activity-sign-off/v1");
+/// Hashed: how records of activity name a patient.
+pub const ACTIVITY_PATIENT: Namespace = Namespace::new("salus/activity-patient/v1");
 /// Hashed: an erasure order with its salt.
 pub const ERASURE: Namespace = Namespace::new("salus/erasure/v1");
 /// Signed: a request under an erasure order, by the order's one-time key.
@@ -145,6 +151,9 @@ pub const ALL: &[Namespace] = &[
     REVIEW_ID,
     REVIEW_KEY,
     REVIEWS,
+    ACTIVITY,
+    ACTIVITY_SIGN_OFF,
+    ACTIVITY_PATIENT,
     FINALITY,
     ERASURE,
     ERASE_REQUEST,

@@ -1,5 +1,6 @@
 //! Remote calls between Salus endpoints: one request, one response, inside TLS 1.3.
 
+use crate::activity::{ActivityPage, ActivityRequest};
 use crate::block::{Block, Outcome};
 use crate::bounded::{Blob, List};
 use crate::code::Code;
@@ -52,6 +53,8 @@ pub enum Request {
     Reviews(ReviewsRequest),
     /// Obey an erasure order.
     Erase(EraseRequest),
+    /// Say what one member's people looked at on one day.
+    Activity(ActivityRequest),
 }
 
 /// What a member answers.
@@ -87,6 +90,8 @@ pub enum Response {
     Refused(Refusal),
     /// To [`Request::Erase`].
     Erased(EraseAnswer),
+    /// To [`Request::Activity`].
+    Activity(ActivityPage),
 }
 
 /// A no, with its reason. The detail never holds patient data or an identifier of one.

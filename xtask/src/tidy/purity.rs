@@ -10,7 +10,8 @@ use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
 
 /// Folders of the crates that must be pure.
-pub(crate) const PURE: &[&str] = &["crypto", "wire", "proof", "fragment", "consent", "ledger", "clinical"];
+pub(crate) const PURE: &[&str] =
+    &["crypto", "wire", "proof", "fragment", "consent", "ledger", "clinical", "review"];
 /// Pure crates whose results every member must reach to the bit.
 const AGREED: &[&str] = &["ledger", "consent"];
 

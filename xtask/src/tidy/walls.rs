@@ -23,6 +23,7 @@ const ARROWS: &[(&str, Uses)] = &[
     ("salus-proof", Uses::Only(&["salus-crypto", "salus-wire", "salus-planted"])),
     ("salus-fragment", Uses::Only(&["salus-crypto", "salus-wire", "salus-planted"])),
     ("salus-consent", Uses::Only(&["salus-crypto", "salus-wire", "salus-planted"])),
+    ("salus-review", Uses::Only(&["salus-crypto", "salus-wire"])),
     ("salus-ledger", Uses::Only(&["salus-crypto", "salus-wire", "salus-planted"])),
     ("salus-clinical", Uses::Only(&["salus-crypto", "salus-wire", "salus-proof"])),
     ("salus-store", Uses::Only(&["salus-crypto", "salus-wire", "salus-planted"])),

@@ -16,6 +16,6 @@ mod json;
 mod moment;
 
 pub use consent::{Actor, ConsentParts, ConsentTerms, Patient};
-pub use moment::write as instant;
+pub use moment::{first_ms, write as instant};
 pub use opaque::{ConsentId, Plain, Uri};
 pub use refused::{ConsentRefused, Why};

@@ -37,6 +37,12 @@ pub(super) fn read(text: &str) -> Result<Moment, Why> {
     if after <= LAST_MS + 1 { Ok(moment) } else { Err(Why::TimeRange) }
 }
 
+/// The first millisecond that a `dateTime` with its offset says, or `None` when it is none.
+#[must_use]
+pub fn first_ms(text: &str) -> Option<TimeMs> {
+    read(text).ok().map(|moment| moment.first)
+}
+
 /// The `dateTime` of a millisecond, in UTC, or `None` after the year 9999.
 #[must_use]
 pub fn write(time: TimeMs) -> Option<String> {

@@ -3,6 +3,7 @@
 //! decision are tested where they are decided.
 
 use super::*;
+use crate::activity::ActivityBook;
 use crate::deposits::Deposits;
 use crate::refusals::Writer;
 use crate::testing::{CHAIN, START, WRITER, World, faults, kem, member, rng, service, span, vitals};
@@ -10,7 +11,7 @@ use object_store::memory::InMemory;
 use salus_crypto::at_rest::MachineKey;
 use salus_crypto::secret::Secret;
 use salus_fragment::{CheckedShare, OpeningEpoch, SealingEpoch};
-use salus_store::{Disk, Emergencies, Journal};
+use salus_store::{Activities, Disk, Emergencies, Journal};
 use salus_wire::limits::RPC_BYTES_MAX;
 use salus_wire::release::{
     Deposit, Envelope, EpochShare, ReleaseTerms, ShareBytes, deposit_message, envelope_info,
@@ -250,4 +251,36 @@ async fn a_permit_that_waited_too_long_releases_nothing() {
     let released =
         member_at.refusals.locked(|refusals| release(permit, page, refusals, &custodian.office, &mut rng()));
     assert_eq!(released.err().map(|refusal| refusal.code), Some(Code::CustodianBusy));
+}
+
+#[tokio::test]
+async fn nothing_is_released_before_who_was_let_in_is_remembered() {
+    let world = World::with_access();
+    let (dir, open) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let folder = dir.path().join("activity");
+    let kept = Activities::open(&folder, MachineKey::new(Secret::from_bytes([8; 32]))).unwrap();
+    let files = kept.files();
+    let writer = Writer::Threads(tokio::runtime::Handle::current());
+    let book = Arc::new(ActivityBook::new(world.office(0), kept, writer));
+    let Member { deposits, custodian, refusals, _dir } = holding_one(&world).await;
+    let custodian = custodian.remembering(book);
+    custodian.answer(whole(&world, 0, 1)).await.unwrap();
+    custodian.answer(whole(&world, 0, 2)).await.unwrap();
+    let rows = files.of(0).unwrap();
+    let told: Vec<_> = rows.iter().map(|row| (row.requester, row.member, row.patient, row.access)).collect();
+    let patient = salus_wire::activity::patient_name(&world.patient.anchor());
+    assert_eq!(
+        told,
+        [(crate::testing::READER, member(0), patient, world.access_tag())],
+        "one access, one row"
+    );
+
+    // A book that cannot be written: the access is allowed, and yet nothing is given.
+    let kept =
+        Activities::open(&open.path().join("gone"), MachineKey::new(Secret::from_bytes([8; 32]))).unwrap();
+    std::fs::remove_dir(open.path().join("gone")).unwrap();
+    let writer = Writer::Threads(tokio::runtime::Handle::current());
+    let custodian = custodian.remembering(Arc::new(ActivityBook::new(world.office(0), kept, writer)));
+    let member_at = Member { deposits, custodian, refusals, _dir };
+    assert_eq!(code(&member_at, whole(&world, 0, 3)).await, Some(Code::StorageFailed));
 }

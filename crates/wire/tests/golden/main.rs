@@ -4,6 +4,7 @@
 //! A changed byte is a changed format: the test fails until the file is reviewed and replaced.
 #![expect(clippy::expect_used, reason = "a test that cannot go on stops")]
 
+mod activity;
 mod consent;
 mod data;
 mod emergency;
@@ -25,6 +26,7 @@ fn all() -> Vec<Golden> {
         data::all(),
         keys::all(),
         emergency::all(),
+        activity::all(),
         rpc::all(),
         erasure::all(),
     ];

@@ -1,5 +1,6 @@
 //! Remote calls, a request and a response of every kind.
 
+use crate::activity;
 use crate::data::{manifest, place};
 use crate::emergency;
 use crate::ledger::{block, certified, state_proof, tx};
@@ -30,7 +31,7 @@ fn requests() -> Vec<Golden> {
     let [tags, looks] = emergency::glass_requests();
     let fetch = Request::Fetch(Fetch { terms, signature: signature(3) });
     vec![
-        golden("request-status", "Request", &Request::Status).wrong(0, 14, "no request"),
+        golden("request-status", "Request", &Request::Status).wrong(0, 15, "no request"),
         golden("request-submit", "Request", &Request::Submit(Box::new(revoke))),
         golden("request-read", "Request", &Request::Read(keys())).list(1, 4_096, "keys"),
         golden("request-prove", "Request", &Request::Prove(keys())).list(1, 4_096, "keys"),
@@ -60,6 +61,7 @@ fn requests() -> Vec<Golden> {
             "tags before",
         ),
         golden("request-reviews", "Request", &Request::Reviews(emergency::reviews_request())),
+        golden("request-activity", "Request", &Request::Activity(activity::request())),
     ]
 }
 
@@ -71,7 +73,7 @@ fn responses() -> Vec<Golden> {
     let held = Held { store: MemberIndex::new(0x0102), signature: signature(1) };
     let refusal = Refusal { code: Code::CustodianBusy, detail: blob(5, 0x61), retry_after_ms: 0x0102_0304 };
     vec![
-        golden("response-status", "Response", &Response::Status(status())).wrong(0, 15, "no response"),
+        golden("response-status", "Response", &Response::Status(status())).wrong(0, 16, "no response"),
         golden("response-committed", "Response", &committed(Outcome::Applied)),
         golden("response-values", "Response", &values).list(17, 4_096, "values").wrong(
             21,
@@ -95,6 +97,9 @@ fn responses() -> Vec<Golden> {
         golden("response-glass", "Response", &Response::Glass(Box::new(emergency::glass()))),
         golden("response-reviews", "Response", &Response::Reviews(list(vec![emergency::emergency_use()])))
             .list(1, 1_024, "uses"),
+        golden("response-activity", "Response", &Response::Activity(activity::page()))
+            .list(1, 4_096, "rows")
+            .wrong(1 + 4 + activity::ROW - 1, 4, "an unknown way to be named"),
         golden("response-refused", "Response", &Response::Refused(refusal))
             .list(3, 256, "bytes of detail")
             .wrong(1, 0, "no code"),
