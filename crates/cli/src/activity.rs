@@ -53,7 +53,7 @@ async fn gathered(args: &ActivityArgs) -> Result<(Session, ActivityList), Failur
         ProgressStyle::with_template("{bar:40} {pos}/{len} days {eta}")
             .unwrap_or_else(|_| ProgressStyle::default_bar()),
     );
-    let officer = officer(&session, &who).await?;
+    let officer = officer(&session, &who);
     let list = session.client.activity(&officer, first, today, |_| bar.inc(1)).await?;
     bar.finish_and_clear();
     Ok((session, list))

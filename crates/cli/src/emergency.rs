@@ -280,6 +280,8 @@ fn shown(seen: &Seen, print: bool) -> Report {
 
 /// An officer's list: every look, and what came of its review, by proof.
 struct Listed {
+    /// Of whose people.
+    member: MemberIndex,
     looks: Vec<Look>,
     /// Accesses of looks that are final.
     read: BTreeSet<AccessTag>,
@@ -295,10 +297,11 @@ impl Listed {
     }
 }
 
-async fn listed(session: &Session, officer: &Officer) -> Result<Listed, Failure> {
-    let (uses, faults) = session.client.emergency_uses(officer).await?;
-    let (policy, member) = (session.policy()?, officer.member);
-    let mut listed = Listed { looks: Vec::new(), read: BTreeSet::new(), unreadable: 0, faults };
+async fn listed(session: &Session, who: &PersonFile) -> Result<Listed, Failure> {
+    let (uses, faults) = session.client.emergency_uses(&officer(session, who)).await?;
+    let (policy, member) = (session.policy()?, session.identity(who.party).await?.member);
+    let (looks, read) = (Vec::new(), BTreeSet::new());
+    let mut listed = Listed { member, looks, read, unreadable: 0, faults };
     for uses in uses.chunks(STATE_KEYS_MAX / 2) {
         let reviews = uses.iter().map(|used| review_of(used, member));
         let accesses = uses.iter().filter_map(|used| used.access.map(StateKey::Access));
@@ -323,7 +326,7 @@ async fn listed(session: &Session, officer: &Officer) -> Result<Listed, Failure>
 async fn reviews(place: &Place, path: &Path, all: bool) -> Result<Report, Failure> {
     let who = person(path)?;
     let session = who.session(place)?;
-    let listed = listed(&session, &officer(&session, &who).await?).await?;
+    let listed = listed(&session, &who).await?;
     let now = now();
     let stages: Vec<(&Look, &'static str)> =
         listed.looks.iter().map(|look| (look, stage(&listed, look, now))).collect();
@@ -388,15 +391,15 @@ async fn close(
     if requester == who.party {
         return Err(Failure::new(Code::Usage, "nobody reviews their own use"));
     }
-    let officer = officer(&session, &who).await?;
-    let listed = listed(&session, &officer).await?;
+    let officer = officer(&session, &who);
+    let listed = listed(&session, &who).await?;
     let wanted = |look: &&Look| {
         let named = name.is_none_or(|begin| look.used.look.to_string().starts_with(&begin.to_lowercase()));
         listed.open(look) && look.used.requester == requester && named
     };
     let (mut closed, mut failed) = (0_usize, Vec::new());
     for look in listed.looks.iter().filter(wanted) {
-        match session.submit(&officer.close(&look.used, verdict, &mut rng()?)?).await {
+        match session.submit(&officer.close(&look.used, listed.member, verdict, &mut rng()?)?).await {
             Ok(_) => closed = closed.saturating_add(1),
             Err(failure) => failed.push(failure),
         }
@@ -411,10 +414,9 @@ async fn close(
     }
 }
 
-/// A privacy officer, of the member that registered them.
-pub(crate) async fn officer(session: &Session, who: &PersonFile) -> Result<Officer, Failure> {
-    let member = session.identity(who.party).await?.member;
-    Ok(Officer { chain: session.chain(), member, party: who.party, key: who.signing_key() })
+/// A privacy officer.
+pub(crate) fn officer(session: &Session, who: &PersonFile) -> Officer {
+    Officer { chain: session.chain(), party: who.party, key: who.signing_key() }
 }
 
 /// What members did, as a value.

@@ -78,8 +78,6 @@ pub struct Broken {
 pub struct Officer {
     /// The consortium.
     pub chain: ChainId,
-    /// Who registered them, and the people whose uses they review.
-    pub member: MemberIndex,
     /// Who they are.
     pub party: PartyId,
     /// Their registered key.
@@ -328,13 +326,14 @@ impl Consortium {
 }
 
 impl Officer {
-    /// The transaction that closes the review of a look.
+    /// The transaction that closes the review of a look; `member` registered them and who looked.
     ///
     /// # Errors
     /// Never for what fits; [`ClientError::BeyondGrant`] would say that it does not.
     pub fn close(
         &self,
         used: &EmergencyUse,
+        member: MemberIndex,
         verdict: Verdict,
         rng: &mut impl CryptoRng,
     ) -> Result<Tx, ClientError> {
@@ -343,7 +342,7 @@ impl Officer {
         let sealed =
             seal_body(&review_key(card, look, *requester), INTENT_PLAIN_BYTES, &encode(&review), rng);
         let body = sealed.ok().and_then(|sealed| Blob::new(sealed).ok()).ok_or(ClientError::BeyondGrant)?;
-        let (member, officer, review) = (self.member, self.party, review_id(card, look, *requester));
+        let (officer, review) = (self.party, review_id(card, look, *requester));
         Ok(Tx::sign(self.chain, TxBody::CloseReview { member, officer, review, body }, &self.key))
     }
 }

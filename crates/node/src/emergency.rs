@@ -146,7 +146,10 @@ impl Emergency {
     /// Those of these grants that are not withdrawn.
     async fn standing(&self, grants: &BTreeSet<GrantTag>) -> Result<BTreeSet<GrantTag>, Refusal> {
         let entries = self.read(grants.iter().map(|grant| StateKey::Grant(*grant)).collect()).await?;
-        let stands = |entry: &Option<StateValue>| matches!(entry, Some(StateValue::Grant(record)) if record.standing == Standing::Active);
+        let stands = |entry: &Option<StateValue>| match entry {
+            Some(StateValue::Grant(record)) => record.standing == Standing::Active,
+            _ => false,
+        };
         Ok(grants.iter().zip(&entries).filter(|(_, entry)| stands(entry)).map(|(grant, _)| *grant).collect())
     }
 
