@@ -212,7 +212,7 @@ impl Hospital {
 
     /// The hours of somebody's shift; one in five changes every ten days.
     fn hour(&mut self, who: u32, day: u64) -> u64 {
-        let shift = if who % 5 == 0 { (u64::from(who) + day / 10) % 3 } else { u64::from(who % 3) };
+        let shift = if who.is_multiple_of(5) { (u64::from(who) + day / 10) % 3 } else { u64::from(who % 3) };
         (6 + 8 * shift + self.rng.random_range(0..8)) % 24
     }
 
@@ -267,7 +267,7 @@ impl Hospital {
             self.plant("volume", who, None, day);
 
             let (mut who, mut day) = self.somebody();
-            while who % 5 == 0 {
+            while who.is_multiple_of(5) {
                 (who, day) = self.somebody();
             }
             let whom = Self::in_bed(who / STAFF, self.rng.random_range(0..BEDS), day);

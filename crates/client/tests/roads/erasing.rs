@@ -223,7 +223,7 @@ fn fragments_are_named_whatever_one_member_does() {
         (Endless, Some(Code::Malformed)),
     ] {
         let case = Case::new(&[Honest, Honest, manner, Honest], 70);
-        let (found, faults) = case.close(Unnamed::Wait).ok().expect("three give all");
+        let (found, faults) = case.close(Unnamed::Wait).expect("three give all");
         assert_eq!((found.epochs.len(), found.unnamed), (70, 0));
         assert_eq!(named(&faults), fault.map(|code| (2, code)).into_iter().collect::<Vec<_>>());
         assert!(case.waited() < Duration::from_secs(60));
@@ -248,12 +248,12 @@ fn shares_do_not_go_before_every_fragment_that_somebody_may_open_is_named() {
         };
         assert_eq!(epochs, open);
         assert!(!faults.is_empty(), "who did not give all is named");
-        let (found, _) = case.close(Unnamed::Leave).ok().expect("as the patient wants");
+        let (found, _) = case.close(Unnamed::Leave).expect("as the patient wants");
         assert_eq!(usize::try_from(found.unnamed).expect("few"), open);
     }
     // One of four holds it, and with one that lies there are still too few: it opens for nobody, ever.
     let case = Case::new(&[Honest, From(1), From(1), From(1)], 3);
-    let (found, _) = case.close(Unnamed::Wait).ok().expect("all answer");
+    let (found, _) = case.close(Unnamed::Wait).expect("all answer");
     assert_eq!((found.epochs.len(), found.unnamed), (2, 1));
 }
 

@@ -4,7 +4,7 @@ use crate::sample::*;
 use salus_wire::activity::{
     Activity, ActivityPage, ActivityRequest, ActivityTerms, NamedAs, SignOff, SignOffTerms, Verdict,
 };
-use salus_wire::{Classes, DataClass, MemberIndex, Purpose};
+use salus_wire::{Classes, MemberIndex, Purpose};
 
 pub(crate) fn all() -> Vec<Golden> {
     vec![golden("sign-off", "SignOff", &sign_off()).wrong(16 + 33 + 4 + 16 + 8, 2, "an unknown verdict")]
@@ -46,7 +46,7 @@ pub(crate) fn page() -> ActivityPage {
         patient: digest(3),
         access: access_tag(4),
         purpose: Purpose::Emergency,
-        classes: Classes::of(&[DataClass::Vitals]).unwrap(),
+        classes: Classes::ORDINARY,
         named: NamedAs::Emergency,
     };
     ActivityPage { rows: list(vec![row]), remaining: 0x0102_0304 }
