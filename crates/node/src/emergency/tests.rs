@@ -296,6 +296,10 @@ impl Ward {
         let mut opened = Vec::new();
         for meta in found {
             let bytes = self.disks[n].get(&meta.location).await.unwrap().bytes().await.unwrap();
+            // The name of a card among those of a grant holds nothing.
+            if bytes.is_empty() {
+                continue;
+            }
             opened.push(machine_key().open(meta.location.to_string().as_bytes(), &bytes).unwrap());
         }
         opened
@@ -554,7 +558,7 @@ async fn a_stolen_disk_tells_neither_whose_looks_it_holds_nor_who_looked() {
     let ward = Ward::new().await;
     ward.broken(0, 1).await.unwrap();
     let found: Vec<_> = ward.disks[0].list(None).try_collect().await.unwrap();
-    assert_eq!(found.len(), usize::from(PLACES) + 1);
+    assert_eq!(found.len(), usize::from(PLACES) + 2, "looks, the name of their card, and who looked");
     let secrets = [
         ward.card.to_vec(),
         name(ward.card).as_bytes().to_vec(),
