@@ -146,6 +146,9 @@ fn document(accounting: &Accounting, rows: &[[String; 12]]) -> Vec<String> {
     }
     let (count, height) = (rows.len(), accounting.at.height);
     lines.push(format!("{count} entries; that nothing is missing is proven as of height {height}"));
+    lines.push(
+        "No disclosure is left out at anybody's word: an accounting by Salus cannot be suspended.".to_owned(),
+    );
     if accounting.void > 0 {
         lines
             .push(format!("{} accesses were sealed wrongly: nothing was released for them", accounting.void));

@@ -21,14 +21,12 @@ use salus_wire::emergency::{
     card_name, glass_request_message, look_name, review_id, review_key, reviews_message,
 };
 use salus_wire::limits::{
-    EMERGENCY_LOOKS_MAX, EMERGENCY_MS_MAX, EMERGENCY_USES_MAX, INTENT_PLAIN_BYTES, REVIEW_SUSPEND_MS,
+    DAY_MS, EMERGENCY_LOOKS_MAX, EMERGENCY_MS_MAX, EMERGENCY_USES_MAX, INTENT_PLAIN_BYTES, REVIEW_SUSPEND_MS,
     REVIEW_SUSPEND_USES,
 };
 use salus_wire::state::{IdentityRecord, ReviewRecord, Standing, Tip};
 use salus_wire::tx::PartyKind;
 use salus_wire::{MemberIndex, PartyId, Purpose, Role, StateKey, StateValue, TimeMs, decode, namespaces};
-
-const DAY_MS: u64 = 24 * 3_600_000;
 
 /// A request to break the glass, signed by the keys it names and asked just now.
 #[must_use = "an admitted request is not decided yet"]

@@ -8,8 +8,8 @@ use rand::rngs::StdRng;
 use salus_consent::{ActivityPermit, Desk};
 use salus_store::activity::{ActivityPromise, Files, RECORD_ROWS_MAX};
 use salus_store::{Activities, StoreError};
-use salus_wire::activity::{Activity, ActivityPage, ActivityRequest, day_of};
-use salus_wire::limits::{ACCESS_VALID_MS_MAX, ACTIVITY_DAYS, ACTIVITY_ROWS_MAX};
+use salus_wire::activity::{Activity, ActivityPage, ActivityRequest};
+use salus_wire::limits::{ACCESS_VALID_MS_MAX, ACTIVITY_ROWS_MAX};
 use salus_wire::rpc::Refusal;
 use salus_wire::{AccessTag, Code, List, TimeMs};
 use std::collections::{BTreeMap, VecDeque};
@@ -152,14 +152,12 @@ impl ActivityBook {
         Ok(ActivityPage { rows, remaining })
     }
 
-    /// Forgets what is older than activity is kept, by the earlier of this member's clock and its final head:
-    /// neither a wrong clock nor a wrong block time ends it early alone.
+    /// Forgets what is older than activity is kept.
     ///
     /// # Errors
     /// A refusal; some of it may be there still.
     pub async fn end(&self) -> Result<(), Refusal> {
-        let (head, _) = (self.office.read)(Vec::new()).await?;
-        let first = day_of(head.time.min(self.office.now())).saturating_sub(ACTIVITY_DAYS);
+        let first = self.office.first_day_kept().await?;
         let kept = Arc::clone(&self.kept);
         let work = move || kept.lock().unwrap_or_else(PoisonError::into_inner).end_before(first);
         let ended = self.writer.write(work).await.unwrap_or(Err(StoreError::Poisoned));

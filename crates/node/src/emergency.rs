@@ -298,6 +298,19 @@ impl Emergency {
         Ok(Response::Reviews(List::new(uses).map_err(|_| refused::bare(Code::Internal))?))
     }
 
+    /// Forgets the uses that are older than activity is kept.
+    ///
+    /// # Errors
+    /// A refusal; some of them may be there still.
+    pub async fn end(&self) -> Result<(), Refusal> {
+        let first = self.office.first_day_kept().await?;
+        let ended = self.kept.end_before(first).await.map_err(|error| refused::store(&error))?;
+        if ended > 0 {
+            tracing::info!(ended, "uses in emergencies were kept for six years, and are gone");
+        }
+        Ok(())
+    }
+
     /// Which member registered somebody: that never changes.
     async fn member_of(&self, requester: PartyId) -> Result<MemberIndex, Refusal> {
         match self.read(vec![StateKey::Identity(requester)]).await?.pop().flatten() {

@@ -10,7 +10,8 @@ use rand::rngs::{StdRng, SysRng};
 use salus_consent::FinalView;
 use salus_crypto::sign::{PublicKey, SigningKey};
 use salus_engine::Handle;
-use salus_wire::limits::VIEW_STALE_MS;
+use salus_wire::activity::day_of;
+use salus_wire::limits::{ACTIVITY_DAYS, VIEW_STALE_MS};
 use salus_wire::rpc::Refusal;
 use salus_wire::state::{IdentityRecord, Standing, Tip};
 use salus_wire::tx::PartyKind;
@@ -114,6 +115,13 @@ impl Office {
     pub(crate) async fn view(&self, keys: Vec<StateKey>) -> Result<FinalView, Refusal> {
         let (at, values) = (self.read)(keys.clone()).await?;
         FinalView::new(at, keys, values).map_err(refused::denied)
+    }
+
+    /// The first day of which activity is kept (days of UTC since 1970-01-01), by the earlier of this member's clock
+    /// and its final head: neither a wrong clock nor a wrong block time ends it early alone.
+    pub(crate) async fn first_day_kept(&self) -> Result<u32, Refusal> {
+        let (head, _) = (self.read)(Vec::new()).await?;
+        Ok(day_of(head.time.min(self.now())).saturating_sub(ACTIVITY_DAYS))
     }
 
     /// One entry, at a head that is not stale.

@@ -139,6 +139,7 @@ impl Node {
         tracing::info!(%member, "the node answers calls");
         let read = Arc::clone(&door.office.read);
         let (stores, remembered) = (Arc::clone(&door), Arc::clone(&activity));
+        let ending = Arc::clone(&door.emergency);
         let failed = async {
             tokio::select! {
                 () = stores.keeper.failed() => {},
@@ -157,7 +158,7 @@ impl Node {
             error = engine.ended() => Err(has_room(&data_dir).err().unwrap_or(NodeError::Engine(error))),
             error = fills_up(&data_dir) => Err(error),
             error = settle(&refusals, &read) => Err(error),
-            () = end_activity(&activity) => Err(NodeError::Lost),
+            () = end_activity(&activity, &ending) => Err(NodeError::Lost),
             Err(error) = erasures.look(&ledger, member) => Err(error.into()),
             () = failed => Err(NodeError::Store(StoreError::Poisoned)),
             () = shutdown => Ok(()),
@@ -253,11 +254,12 @@ fn resolve(address: &str) -> Option<SocketAddr> {
     address.to_socket_addrs().ok()?.next()
 }
 
-/// Forgets activity whose time is over. What could not be forgotten is tried again.
-async fn end_activity(activity: &ActivityBook) {
+/// Forgets activity and uses in emergencies whose time is over. What could not be forgotten is tried again.
+async fn end_activity(activity: &ActivityBook, emergency: &Emergency) {
     loop {
         // What stands in the way is in the log already.
         let _ = activity.end().await;
+        let _ = emergency.end().await;
         tokio::time::sleep(END_EVERY).await;
     }
 }

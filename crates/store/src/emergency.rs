@@ -10,6 +10,7 @@ use bytes::Bytes;
 use rand::CryptoRng;
 use salus_crypto::at_rest::MachineKey;
 use salus_crypto::digest::Digest;
+use salus_wire::activity::day_of;
 use salus_wire::emergency::{EmergencyUse, LookShare};
 use salus_wire::limits::{EMERGENCY_KIT_BYTES, GRANT_PLAIN_BYTES, MEMBERS_MAX, REVIEWS_MAX};
 use salus_wire::rpc::Response;
@@ -209,6 +210,29 @@ impl Emergencies {
         let room = USES_READ_MAX.saturating_sub(uses.len());
         uses.extend(self.all(&self.member_folder(DONE, member), room).await?);
         Ok(uses)
+    }
+
+    /// Forgets every use before a day of UTC (days since 1970-01-01), durably; says how many there were. What does
+    /// not open any more is left.
+    ///
+    /// # Errors
+    /// A failure of the disk; some may be gone.
+    pub async fn end_before(&self, day: u32) -> Result<usize, StoreError> {
+        let mut ended = 0_usize;
+        for root in [USES, DONE] {
+            for object in self.disk.list(root).await? {
+                let used: EmergencyUse = match self.read(&object).await {
+                    Ok(Some(used)) => used,
+                    Ok(None) | Err(StoreError::Corrupt { .. }) => continue,
+                    Err(error) => return Err(error),
+                };
+                if day_of(used.at) < day && self.disk.remove(&object).await? {
+                    ended = ended.saturating_add(1);
+                    object.rsplit_once('/').map_or(Ok(()), |(folder, _)| self.disk.settle(folder))?;
+                }
+            }
+        }
+        Ok(ended)
     }
 
     /// Returns when the disk has failed; see [`Disk::failed`].

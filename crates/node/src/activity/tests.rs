@@ -7,7 +7,7 @@ use salus_crypto::at_rest::MachineKey;
 use salus_crypto::digest::Digest;
 use salus_crypto::secret::Secret;
 use salus_wire::activity::{ActivityTerms, NamedAs, activity_message};
-use salus_wire::limits::DAY_MS;
+use salus_wire::limits::{ACTIVITY_DAYS, DAY_MS};
 use salus_wire::tx::PartyKind;
 use salus_wire::{Classes, DataClass, PartyId, Purpose, Role, Roles, namespaces};
 use std::path::Path;

@@ -15,7 +15,9 @@ use salus_wire::consent::{Grant, Grantee, Reason};
 use salus_wire::emergency::{
     EmergencyKit, GlassTerms, Review, card_key, glass_request_message, look_name, review_key, reviews_message,
 };
-use salus_wire::limits::{EMERGENCY_LOOKS_MAX, GRANT_PLAIN_BYTES, INTENT_PLAIN_BYTES, REVIEW_SUSPEND_MS};
+use salus_wire::limits::{
+    ACTIVITY_DAYS, DAY_MS, EMERGENCY_LOOKS_MAX, GRANT_PLAIN_BYTES, INTENT_PLAIN_BYTES, REVIEW_SUSPEND_MS,
+};
 use salus_wire::release::ShareBytes;
 use salus_wire::state::{AccessRecord, PolicyRecord, ReviewRecord};
 use salus_wire::tx::{PartyKind, grant_commitment};
@@ -24,7 +26,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 const OFFICER: PartyId = PartyId::new([30; 16]);
 const PLACES: u16 = 12;
-const DAY_MS: u64 = 24 * 3_600_000;
 /// Of whoever is registered here.
 const LONG: u64 = 90 * DAY_MS;
 
@@ -576,4 +577,18 @@ async fn a_stolen_disk_tells_neither_whose_looks_it_holds_nor_who_looked() {
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[tokio::test]
+async fn who_looked_is_forgotten_after_six_years_and_not_before() {
+    let ward = Ward::new().await;
+    ward.broken(0, 1).await.unwrap();
+    let kept_for = u64::from(ACTIVITY_DAYS) * DAY_MS;
+    for (clock, left) in [(kept_for, 1), (kept_for + DAY_MS, 0)] {
+        ward.world.clock.store(START.get() + clock, Ordering::SeqCst);
+        ward.world.head.store(START.get() + clock, Ordering::SeqCst);
+        ward.custodians[0].end().await.unwrap();
+        // Beside the looks and the name of their card.
+        assert_eq!(ward.kept(0).await.len() - usize::from(PLACES), left);
+    }
 }
