@@ -17,11 +17,11 @@ use salus_client::drive::now;
 use salus_client::{ActivityList, GrantFile};
 use salus_clinical::fhir::instant;
 use salus_wire::activity::{
-    Activity, NamedAs, SignOff, SignOffTerms, Verdict, day_of, patient_name, sign_off_message,
+    Activity, NamedAs, SignOff, SignOffTerms, Verdict, day_of, finding_digest, patient_name, sign_off_message,
 };
 use salus_wire::limits::DAY_MS;
 use salus_wire::tx::PartyKind;
-use salus_wire::{Code, MemberIndex, Role, TimeMs, namespaces};
+use salus_wire::{Code, Role, TimeMs, namespaces};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -49,29 +49,42 @@ async fn gathered(args: &ActivityArgs) -> Result<(Session, ActivityList), Failur
     let session = who.session(&args.place)?;
     let today = day_of(now());
     let first = today.saturating_sub(args.days.saturating_sub(1));
-    let bar = ProgressBar::new(u64::from(args.days)).with_style(
+    let bar = ProgressBar::new(u64::from(args.days).saturating_add(1)).with_style(
         ProgressStyle::with_template("{bar:40} {pos}/{len} days {eta}")
             .unwrap_or_else(|_| ProgressStyle::default_bar()),
     );
     let officer = officer(&session, &who);
-    let list = session.client.activity(&officer, first, today, |_| bar.inc(1)).await?;
+    let member = session.identity(who.party).await?.member;
+    let days = (first, today);
+    let list =
+        session.client.activity(&officer, member, session.consortium.faults(), days, |_| bar.inc(1)).await?;
     bar.finish_and_clear();
     Ok((session, list))
 }
 
 async fn list(args: &ActivityArgs) -> Result<Report, Failure> {
-    let (session, list) = gathered(args).await?;
-    let enough = usize::from(session.consortium.faults().tolerated()).saturating_add(1);
-    let people: BTreeSet<_> = list.rows.iter().map(|(row, _)| row.requester).collect();
-    let patients: BTreeSet<_> = list.rows.iter().map(|(row, _)| row.patient).collect();
-    let values: Vec<Value> =
-        list.rows.iter().map(|(row, by)| row_value(row, by.len(), by.len() >= enough)).collect();
+    let (_, list) = gathered(args).await?;
+    let people: BTreeSet<_> = list.rows.iter().map(|row| row.requester).collect();
+    let patients: BTreeSet<_> = list.rows.iter().map(|row| row.patient).collect();
+    let told = list.rows.iter().map(|row| (row, true)).chain(list.unsure.iter().map(|row| (row, false)));
+    let values: Vec<Value> = told.clone().map(|(row, sure)| row_value(row, sure)).collect();
     let count = list.rows.len();
     let summary = format!("{count} accesses of {} people to {} patients", people.len(), patients.len());
-    Ok(Report::new(json!({ "activity": values, "faults": faults_value(&list.faults) }))
-        .lines(list.rows.iter().map(|(row, by)| row_line(row, by, enough)))
+    let value = json!({
+        "activity": values, "complete": list.incomplete.is_empty(), "faults": faults_value(&list.faults),
+    });
+    Ok(Report::new(value)
+        .lines(told.map(|(row, sure)| row_line(row, sure)))
         .line(summary)
+        .lines(missing(&list))
         .lines(list.faults.iter().map(read::fault_line)))
+}
+
+/// Which days may lack something.
+fn missing(list: &ActivityList) -> Option<String> {
+    let days: Vec<String> = list.incomplete.iter().map(|day| date(*day)).collect();
+    (!days.is_empty())
+        .then(|| format!("INCOMPLETE: too few members answered for {}; run this again", days.join(", ")))
 }
 
 const fn named(named: NamedAs) -> &'static str {
@@ -83,17 +96,16 @@ const fn named(named: NamedAs) -> &'static str {
     }
 }
 
-fn row_value(row: &Activity, told_by: usize, confirmed: bool) -> Value {
+fn row_value(row: &Activity, confirmed: bool) -> Value {
     json!({
         "time": instant(row.at), "requester": row.requester.to_string(),
         "patient": row.patient.to_string(), "access": hex::encode(row.access.0.as_bytes()),
-        "purpose": row.purpose.code(), "named_as": named(row.named),
-        "told_by": told_by, "confirmed": confirmed,
+        "purpose": row.purpose.code(), "named_as": named(row.named), "confirmed": confirmed,
     })
 }
 
-fn row_line(row: &Activity, by: &BTreeSet<MemberIndex>, enough: usize) -> String {
-    let doubt = if by.len() < enough { "  told by too few to be sure" } else { "" };
+fn row_line(row: &Activity, sure: bool) -> String {
+    let doubt = if sure { "" } else { "  told by too few to be sure" };
     let (at, patient) = (instant(row.at).unwrap_or_default(), short(&row.patient.to_string()));
     let (requester, purpose, named) = (row.requester, row.purpose.code(), named(row.named));
     format!("{at}  party {requester}  patient {patient}  {purpose}  as {named}{doubt}")
@@ -105,25 +117,23 @@ fn short(name: &str) -> String {
 }
 
 async fn review(args: &ActivityArgs, path: &Path, facts: salus_review::Facts) -> Result<Report, Failure> {
-    let mut queue = if path.exists() { Queue::read(path)? } else { Queue::default() };
-    let (session, list) = gathered(args).await?;
+    let (_, list) = gathered(args).await?;
     // What fewer tell may be a lie about somebody: it is counted, and nobody is asked for it.
-    let enough = usize::from(session.consortium.faults().tolerated()).saturating_add(1);
-    let (sure, unsure): (Vec<_>, Vec<_>) = list.rows.into_iter().partition(|(_, by)| by.len() >= enough);
-    let rows: Vec<Activity> = sure.into_iter().map(|(row, _)| row).collect();
-    let found = salus_review::find(&rows, &facts);
-    let new = found.into_iter().filter(|finding| queue.add(finding)).count();
-    queue.write(path)?;
+    let found = salus_review::find(&list.rows, &facts);
+    let locked = queue::lock(path)?;
+    let mut queue = if path.exists() { Queue::read(path)? } else { Queue::default() };
+    let new = queue.add(&found);
+    queue.write(path, &locked)?;
     let open = queue.entries.iter().filter(|entry| entry.closed.is_none()).count();
+    let (accesses, unsure) = (list.rows.len(), list.unsure.len());
     let value = json!({
-        "accesses": rows.len(), "unconfirmed": unsure.len(), "new": new, "open": open,
-        "faults": faults_value(&list.faults),
+        "accesses": accesses, "unconfirmed": unsure, "new": new, "open": open,
+        "complete": list.incomplete.is_empty(), "faults": faults_value(&list.faults),
     });
     Ok(Report::new(value)
-        .line(format!("{} accesses, {new} new findings, {open} open on the queue", rows.len()))
-        .lines(
-            (!unsure.is_empty()).then(|| format!("{} accesses are told by too few to be sure", unsure.len())),
-        )
+        .line(format!("{accesses} accesses, {new} new findings, {open} open on the queue"))
+        .lines((unsure > 0).then(|| format!("{unsure} accesses are told by too few to be sure")))
+        .lines(missing(&list))
         .lines(list.faults.iter().map(read::fault_line)))
 }
 
@@ -151,7 +161,10 @@ fn entry_line(entry: &Entry) -> String {
         .patient
         .map_or("the whole day".to_owned(), |patient| format!("patient {}", short(&patient.to_string())));
     let (id, requester, state) = (entry.id(), entry.requester, state(entry));
-    format!("{id}  party {requester}  {patient}  {}  {state}", entry.reasons.join(", "))
+    format!(
+        "{id}  party {requester}  {patient}  {}  {state}",
+        entry.reasons.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
+    )
 }
 
 const fn state(entry: &Entry) -> &'static str {
@@ -181,17 +194,19 @@ async fn close(
     if identity.kind != PartyKind::Person || !identity.roles.contains(Role::PrivacyOfficer) {
         return Err(Failure::new(Code::NotAnOfficer, "only a privacy officer closes a finding"));
     }
+    let locked = queue::lock(queue_path)?;
     let mut queue = Queue::read(queue_path)?;
     let entry = queue.open(finding)?;
     if entry.requester == who.party {
         return Err(Failure::new(Code::Usage, "nobody reviews what they did themselves"));
     }
     let Entry { requester, patient, day, .. } = *entry;
-    let terms = SignOffTerms { requester, patient, day, officer: who.party, at: now(), verdict };
+    let about = finding_digest(&entry.accesses, &entry.reasons);
+    let terms = SignOffTerms { requester, patient, day, about, officer: who.party, at: now(), verdict };
     let message = sign_off_message(session.chain(), &terms);
     let signature = who.signing_key().sign(namespaces::ACTIVITY_SIGN_OFF, &message);
     entry.closed = Some(SignOff { terms, signature });
-    queue.write(queue_path)?;
+    queue.write(queue_path, &locked)?;
     Ok(Report::new(json!({ "closed": finding })).line(format!("closed {finding}")))
 }
 

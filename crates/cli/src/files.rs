@@ -41,7 +41,11 @@ pub(crate) fn load<T: BorshDeserialize>(path: &Path) -> Result<T, Failure> {
 
 /// Writes a secret value, replacing what was there.
 pub(crate) fn store<T: BorshSerialize>(path: &Path, value: &T) -> Result<(), Failure> {
-    write_secret(path, &encode(value))
+    let bytes = encode(value);
+    if bytes.len() > FILE_BYTES_MAX {
+        return Err(Failure::file(path, format!("it would be larger than {FILE_BYTES_MAX} bytes")));
+    }
+    write_secret(path, &bytes)
 }
 
 /// Writes bytes with mode 0600, replacing what was there.

@@ -433,7 +433,7 @@ impl Consortium {
     }
 
     /// How long to wait for a member that is busy for now.
-    fn pause(&self, response: &Response, patience: &mut Patience) -> Option<Duration> {
+    pub(crate) fn pause(&self, response: &Response, patience: &mut Patience) -> Option<Duration> {
         match response {
             Response::Refused(refusal) if refusal.retry_after_ms > 0 => {
                 let random = self.ground.rng().map_or(0, |mut rng| rng.next_u32());

@@ -179,6 +179,7 @@ fn fits(header: &LookHeader, kit: &EmergencyKit) -> bool {
     let link = |link: &ShareBytes| Link::from_secret(Secret::from_bytes(*link.0.danger_expose()));
     let access = link(&kit.access_link);
     link(&kit.grant_link).tag() == header.grant.0
+        && link(&kit.grant_link).mark() == header.mark
         && look_name(AccessTag(access.tag())) == header.look
         && anchored(&access, header.place, &header.terms.lane)
 }

@@ -16,8 +16,8 @@ use std::path::{Path, PathBuf};
 const ENVIRONMENT: &str = "SALUS_NODE_";
 /// The suffix of the record of erasures, beside the machine key.
 const ERASURES: &str = "erasures";
-/// The key of activity, beside the machine key.
-const ACTIVITY_KEY: &str = "activity.key";
+/// The suffix of the key of activity, beside the machine key.
+const ACTIVITY_KEY: &str = "activity";
 
 /// A node's configuration. All paths are absolute, or relative to the process.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,7 +94,7 @@ impl File {
     fn within(self, folder: &Path) -> NodeConfig {
         let erasures = self.erasures_dir.unwrap_or_else(|| self.machine_key_file.with_extension(ERASURES));
         let activity =
-            self.activity_key_file.unwrap_or_else(|| self.machine_key_file.with_file_name(ACTIVITY_KEY));
+            self.activity_key_file.unwrap_or_else(|| self.machine_key_file.with_extension(ACTIVITY_KEY));
         NodeConfig {
             erasures_dir: folder.join(erasures),
             activity_key_file: folder.join(activity),

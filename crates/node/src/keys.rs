@@ -14,6 +14,9 @@ use salus_store::key_file;
 use salus_wire::GenesisMember;
 use std::path::Path;
 
+/// Where activity is kept within the data folder.
+pub(crate) const ACTIVITY_FOLDER: &str = "activity";
+
 /// Everything secret that a node holds.
 #[derive(Debug)]
 pub struct Keys {
@@ -64,10 +67,12 @@ impl Keys {
     }
 }
 
-/// Made at the first start: nobody else needs to know it.
+/// Made when there is nothing yet that it seals: nobody else needs to know it, and a lost one is not replaced.
 fn activity_key(config: &NodeConfig) -> Result<MachineKey, NodeError> {
     let path = &config.activity_key_file;
-    if !path.exists() {
+    let sealed = std::fs::read_dir(config.data_dir.join(ACTIVITY_FOLDER));
+    let nothing = sealed.map_or(true, |mut files| files.next().is_none());
+    if !path.exists() && nothing {
         let mut rng = StdRng::try_from_rng(&mut SysRng).map_err(|_| NodeError::Lost)?;
         key_file::create(path, &Secret::random(&mut rng))?;
     }

@@ -41,7 +41,7 @@ pub const SUBMIT_MS_AIM: u64 = 400;
 /// State keys read for one token.
 const KEYS_PER_TOKEN: usize = 64;
 /// Tokens for one page of activity, for which a custodian reads a day.
-pub const ACTIVITY_TOKENS: u32 = 16;
+pub const ACTIVITY_TOKENS: u32 = 8;
 /// Bytes kept for one token.
 const BYTES_PER_TOKEN: usize = 64 * 1024;
 /// The shortest time after which a caller is told to come again.

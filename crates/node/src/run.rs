@@ -11,7 +11,7 @@ use crate::eraser::Eraser;
 use crate::erasures::Erasures;
 use crate::error::NodeError;
 use crate::keeper::Keeper;
-use crate::keys::Keys;
+use crate::keys::{ACTIVITY_FOLDER, Keys};
 use crate::limits::{DISK_BYTES_MIN, Gates};
 use crate::office::{Office, ReadState, read_from, submit_to, system_clock, system_entropy, system_timers};
 use crate::refusals::{RefusalBook, RefusalError, Writer};
@@ -97,7 +97,7 @@ impl Node {
         let kem = Arc::new(keys.custodian);
         let kept = Emergencies::open(&config.data_dir.join("emergency"), keys.emergency)?;
         let emergency = Arc::new(Emergency::new(Arc::clone(&office), Arc::clone(&kem), kept));
-        let kept = Activities::open(&config.data_dir.join("activity"), keys.activity)?;
+        let kept = Activities::open(&config.data_dir.join(ACTIVITY_FOLDER), keys.activity)?;
         let writer = Writer::Threads(Runtime::current());
         let activity = Arc::new(ActivityBook::new(Arc::clone(&office), kept, writer));
         let submit = submit_to(engine.handle());

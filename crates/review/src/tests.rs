@@ -303,11 +303,19 @@ fn of_200_snoops_among_200_000_accesses_at_least_95_in_100_are_found() {
     assert!(log.rows.len() >= 200_000, "{} accesses", log.rows.len());
     assert_eq!(planted.len(), 200);
     let findings = find(&log.rows, &facts);
-    let found: BTreeSet<_> =
-        findings.iter().map(|found| (found.requester, found.patient, found.day)).collect();
+    let found: BTreeMap<_, _> =
+        findings.iter().map(|found| ((found.requester, found.patient, found.day), &found.reasons)).collect();
+    let tells = |kind: &str, reason: &Reason| match kind {
+        "volume" => matches!(reason, Reason::Volume { .. }),
+        "off hours" => *reason == Reason::OffHours,
+        "no care relation" => *reason == Reason::NoCareRelation,
+        _ => *reason == Reason::SameSurname,
+    };
     let mut missed: BTreeMap<&str, u32> = BTreeMap::new();
     for (kind, who, whom, day) in &planted {
-        *missed.entry(kind).or_default() += u32::from(!found.contains(&(*who, *whom, *day)));
+        let reasons = found.get(&(*who, *whom, *day));
+        let hit = reasons.is_some_and(|reasons| reasons.iter().any(|reason| tells(kind, reason)));
+        *missed.entry(kind).or_default() += u32::from(!hit);
     }
     assert!(missed.values().sum::<u32>() <= 10, "missed {missed:?}");
     assert!(missed.values().all(|missed| *missed <= 5), "missed {missed:?}");

@@ -10,6 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 const DAYS_MIN: usize = 10;
 /// Patients on one day that are never too many.
 const PATIENTS_MIN: u32 = 10;
+/// How many times what is usual for all is too many for anybody, however usual it is for them.
+const EVERYBODY_TIMES: u32 = 3;
 /// How many times the usual deviation from the median is too many.
 const DEVIATIONS: u32 = 5;
 
@@ -23,7 +25,8 @@ pub(crate) fn days(rows: &[&Activity]) -> Vec<Finding> {
     let everybody = usual(patients.values().flat_map(BTreeMap::values).map(count).collect());
     let mut findings = Vec::new();
     for (requester, days) in &patients {
-        let usual = if days.len() < DAYS_MIN { everybody } else { usual(days.values().map(count).collect()) };
+        let own = if days.len() < DAYS_MIN { everybody } else { usual(days.values().map(count).collect()) };
+        let usual = own.min(everybody.saturating_mul(EVERYBODY_TIMES));
         for (day, patients) in days.iter().filter(|(_, patients)| count(patients) > usual) {
             findings.push(Finding {
                 requester: *requester,

@@ -62,11 +62,13 @@ impl Activities {
     /// Opens a folder, sealed under `key`.
     ///
     /// # Errors
-    /// [`StoreError::File`] when it cannot be created.
+    /// [`StoreError::File`] when it cannot be created; [`StoreError::Corrupt`] when it was written with another key.
     pub fn open(folder: &Path, key: MachineKey) -> Result<Self, StoreError> {
         let failed = |source| StoreError::File { path: folder.to_owned(), source };
         fs::create_dir_all(folder).map_err(failed)?;
-        Ok(Self { files: Arc::new(Files { folder: folder.to_owned(), key }), current: None })
+        let files = Arc::new(Files { folder: folder.to_owned(), key });
+        files.fits()?;
+        Ok(Self { files, current: None })
     }
 
     /// What reads it.
@@ -134,33 +136,54 @@ impl Activities {
         }
     }
 
-    fn begin(&self, part: Part) -> Result<Current, StoreError> {
-        let (journal, _) = Journal::open(&self.files.path(part))?;
-        Ok(Current { part, journal })
+    /// Opens a part, or the next one that is not damaged: what is damaged stays as it is, for whoever reads it.
+    fn begin(&self, mut part: Part) -> Result<Current, StoreError> {
+        loop {
+            match Journal::open(&self.files.path(part)) {
+                Ok((journal, _)) => return Ok(Current { part, journal }),
+                Err(StoreError::Damaged { .. }) if part.part < PARTS_MAX => {
+                    part.part = part.part.saturating_add(1);
+                }
+                Err(error) => return Err(error),
+            }
+        }
     }
 }
 
 impl Files {
-    /// What is remembered of a day, in order. A record that a crash cut, or that is being written, is left out:
-    /// nothing was promised of it.
+    /// Hands on what is remembered of a day, in order. A record that a crash cut, or that is being written, is left
+    /// out: nothing was promised of it. Holds one file at a time.
     ///
     /// # Errors
     /// [`StoreError::Damaged`] or [`StoreError::Corrupt`] when a file is not what was written; a failure of the
     /// disk.
-    pub fn of(&self, day: u32) -> Result<Vec<Activity>, StoreError> {
-        let mut rows = Vec::new();
+    pub fn each(&self, day: u32, mut take: impl FnMut(Activity)) -> Result<(), StoreError> {
         for part in self.parts()?.into_iter().filter(|part| part.day == day) {
-            let path = self.path(part);
-            let bytes = fs::read(&path).map_err(|source| StoreError::File { path: path.clone(), source })?;
-            let records = match recover(&bytes) {
-                Recovered::Good { records, .. } => records,
-                Recovered::Damaged { at } => return Err(StoreError::Damaged { path, at }),
-            };
-            for record in records {
-                rows.extend(self.opened(part, &record)?);
+            for record in self.records(part)? {
+                self.opened(part, &record)?.into_iter().for_each(&mut take);
             }
         }
-        Ok(rows)
+        Ok(())
+    }
+
+    fn records(&self, part: Part) -> Result<Vec<Vec<u8>>, StoreError> {
+        let path = self.path(part);
+        let bytes = fs::read(&path).map_err(|source| StoreError::File { path: path.clone(), source })?;
+        match recover(&bytes) {
+            Recovered::Good { records, .. } => Ok(records),
+            Recovered::Damaged { at } => Err(StoreError::Damaged { path, at }),
+        }
+    }
+
+    /// Whether the key is the one that the newest file was written with.
+    fn fits(&self) -> Result<(), StoreError> {
+        let Some(newest) = self.parts()?.pop() else { return Ok(()) };
+        match self.records(newest) {
+            Ok(records) => records.first().map_or(Ok(()), |record| self.opened(newest, record).map(drop)),
+            // What is damaged is passed over when it is written to, and said when it is read.
+            Err(StoreError::Damaged { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     fn opened(&self, part: Part, record: &[u8]) -> Result<Vec<Activity>, StoreError> {

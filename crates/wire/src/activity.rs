@@ -11,6 +11,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use salus_crypto::chain::ChainAnchor;
 use salus_crypto::digest::{Digest, sha256};
 use salus_crypto::sign::{PublicKey, Signature};
+use std::collections::BTreeSet;
 
 /// How the grant named who was let in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize)]
@@ -122,12 +123,21 @@ pub struct SignOffTerms {
     pub patient: Option<Digest>,
     /// Days of UTC since 1970-01-01.
     pub day: u32,
+    /// See [`finding_digest`]: under which accesses, and for what reasons they were asked.
+    pub about: Digest,
     /// Who says so.
     pub officer: PartyId,
     /// When, by their clock.
     pub at: TimeMs,
     /// What came of it.
     pub verdict: Verdict,
+}
+
+/// What a finding is about: SHA-256 under [`namespaces::ACTIVITY_FINDING`] of its accesses and its reasons in words,
+/// both in order.
+#[must_use]
+pub fn finding_digest(accesses: &BTreeSet<AccessTag>, reasons: &BTreeSet<String>) -> Digest {
+    sha256(namespaces::ACTIVITY_FINDING, &[&encode(&(accesses, reasons))])
 }
 
 /// What a privacy officer signs over a finding, under [`namespaces::ACTIVITY_SIGN_OFF`].

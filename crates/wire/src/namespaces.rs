@@ -92,6 +92,8 @@ pub const REVIEWS: Namespace = Namespace::new("salus/reviews/v1");
 pub const ACTIVITY: Namespace = Namespace::new("salus/activity/v1");
 /// Signed: a privacy officer's word on a finding.
 pub const ACTIVITY_SIGN_OFF: Namespace = Namespace::new("salus/activity-sign-off/v1");
+/// Hashed: what a finding of a privacy officer is about.
+pub const ACTIVITY_FINDING: Namespace = Namespace::new("salus/activity-finding/v1");
 /// Hashed: how records of activity name a patient.
 pub const ACTIVITY_PATIENT: Namespace = Namespace::new("salus/activity-patient/v1");
 /// Hashed: an erasure order with its salt.
@@ -153,6 +155,7 @@ pub const ALL: &[Namespace] = &[
     REVIEWS,
     ACTIVITY,
     ACTIVITY_SIGN_OFF,
+    ACTIVITY_FINDING,
     ACTIVITY_PATIENT,
     FINALITY,
     ERASURE,

@@ -7,7 +7,12 @@ use salus_crypto::digest::Digest;
 use salus_review::{Finding, Reason};
 use salus_wire::activity::SignOff;
 use salus_wire::{AccessTag, Code, PartyId};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{File, OpenOptions};
 use std::path::Path;
+
+/// The suffix of the file that is locked while a queue is changed.
+const LOCK: &str = ".lock";
 
 /// Findings in the order in which they came.
 #[derive(Default, BorshSerialize, BorshDeserialize)]
@@ -21,10 +26,22 @@ pub(super) struct Entry {
     pub(super) requester: PartyId,
     pub(super) patient: Option<Digest>,
     pub(super) day: u32,
-    pub(super) accesses: Vec<AccessTag>,
+    pub(super) accesses: BTreeSet<AccessTag>,
     /// In words.
-    pub(super) reasons: Vec<String>,
+    pub(super) reasons: BTreeSet<String>,
     pub(super) closed: Option<SignOff>,
+}
+
+/// Holds a queue against everybody else who would change it, until it is dropped.
+pub(super) struct Locked(#[expect(dead_code, reason = "held, not read: the lock ends with it")] File);
+
+/// Waits until nobody else changes the queue.
+pub(super) fn lock(path: &Path) -> Result<Locked, Failure> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(LOCK);
+    let file = OpenOptions::new().create(true).append(true).open(&name);
+    let locked = file.and_then(|file| file.lock().map(|()| Locked(file)));
+    locked.map_err(|error| Failure::file(Path::new(&name), error))
 }
 
 impl Queue {
@@ -32,30 +49,45 @@ impl Queue {
         load(path)
     }
 
-    pub(super) fn write(&self, path: &Path) -> Result<(), Failure> {
+    pub(super) fn write(&self, path: &Path, _locked: &Locked) -> Result<(), Failure> {
         store(path, self)
     }
 
-    /// Adds a finding; says whether it is new. One that is there already learns of new reasons while it is open.
-    pub(super) fn add(&mut self, finding: &Finding) -> bool {
-        let Finding { requester, patient, day, accesses, reasons } = finding;
-        let reasons: Vec<String> = reasons.iter().map(in_words).collect();
-        let same =
-            |entry: &&mut Entry| (entry.requester, entry.patient, entry.day) == (*requester, *patient, *day);
-        match self.entries.iter_mut().find(same) {
-            Some(entry) => {
-                if entry.closed.is_none() {
-                    entry.accesses.clone_from(accesses);
-                    entry.reasons = reasons;
+    /// Adds findings; says how many are new. One that is open learns of what is new; one that was closed without it is
+    /// asked about again.
+    pub(super) fn add(&mut self, findings: &[Finding]) -> usize {
+        let mut there: BTreeMap<_, Vec<usize>> = BTreeMap::new();
+        for (nth, entry) in self.entries.iter().enumerate() {
+            there.entry((entry.requester, entry.patient, entry.day)).or_default().push(nth);
+        }
+        let before = self.entries.len();
+        for Finding { requester, patient, day, accesses, reasons } in findings {
+            let (requester, patient, day) = (*requester, *patient, *day);
+            let mut accesses: BTreeSet<AccessTag> = accesses.iter().copied().collect();
+            let mut reasons: BTreeSet<String> = reasons.iter().map(in_words).collect();
+            let mut open = None;
+            for nth in there.get(&(requester, patient, day)).into_iter().flatten() {
+                match self.entries.get(*nth) {
+                    Some(entry) if entry.closed.is_none() => open = Some(*nth),
+                    Some(entry) => {
+                        accesses.retain(|access| !entry.accesses.contains(access));
+                        reasons.retain(|reason| !entry.reasons.contains(reason));
+                    }
+                    None => {}
                 }
-                false
             }
-            None => {
-                let (requester, patient, day, accesses) = (*requester, *patient, *day, accesses.clone());
-                self.entries.push(Entry { requester, patient, day, accesses, reasons, closed: None });
-                true
+            match open.and_then(|nth| self.entries.get_mut(nth)) {
+                Some(entry) => {
+                    entry.accesses.extend(accesses);
+                    entry.reasons.extend(reasons);
+                }
+                None if accesses.is_empty() && reasons.is_empty() => {}
+                None => {
+                    self.entries.push(Entry { requester, patient, day, accesses, reasons, closed: None });
+                }
             }
         }
+        self.entries.len().saturating_sub(before)
     }
 
     /// The one open finding of this name.
@@ -92,5 +124,49 @@ fn in_words(reason: &Reason) -> String {
         Reason::SameSurname => "same surname".to_owned(),
         Reason::OwnRecord => "own record".to_owned(),
         Reason::Watched => "watched record".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use salus_crypto::chain::ChainTag;
+    use salus_crypto::sign::Signature;
+    use salus_wire::TimeMs;
+    use salus_wire::activity::{SignOffTerms, Verdict};
+
+    fn finding(accesses: &[u8], reasons: &[Reason]) -> Finding {
+        let tag = |n: &u8| AccessTag(ChainTag::from_digest(Digest::from_bytes([*n; 32])));
+        Finding {
+            requester: PartyId::new([1; 16]),
+            patient: None,
+            day: 5,
+            accesses: accesses.iter().map(tag).collect(),
+            reasons: reasons.iter().copied().collect(),
+        }
+    }
+
+    fn close(entry: &mut Entry) {
+        let Entry { requester, patient, day, .. } = *entry;
+        let (officer, at, about) = (PartyId::new([2; 16]), TimeMs::new(1), Digest::ZERO);
+        let terms = SignOffTerms { requester, patient, day, about, officer, at, verdict: Verdict::Explained };
+        entry.closed = Some(SignOff { terms, signature: Signature::from_bytes([0; 64]) });
+    }
+
+    #[test]
+    fn what_was_closed_is_asked_about_again_when_there_is_more() {
+        let mut queue = Queue::default();
+        assert_eq!(queue.add(&[finding(&[1, 2], &[Reason::OffHours, Reason::Watched])]), 1);
+        // Fewer files the next time take nothing away.
+        assert_eq!(queue.add(&[finding(&[1], &[Reason::OffHours])]), 0);
+        assert_eq!((queue.entries[0].accesses.len(), queue.entries[0].reasons.len()), (2, 2));
+        close(&mut queue.entries[0]);
+        assert_eq!(queue.add(&[finding(&[1, 2], &[Reason::Watched])]), 0, "it is closed");
+        assert_eq!(queue.add(&[finding(&[1, 2, 3], &[Reason::Watched])]), 1, "another access");
+        assert_eq!(queue.entries[1].accesses.len(), 1);
+        close(&mut queue.entries[1]);
+        let more = Reason::Volume { patients: 90, usual: 20 };
+        assert_eq!(queue.add(&[finding(&[], &[more])]), 1, "another reason");
+        assert_eq!(queue.add(&[finding(&[], &[more])]), 0);
     }
 }

@@ -80,8 +80,8 @@ pub(crate) struct ActivityArgs {
     /// The file of a person with the role of a privacy officer.
     #[arg(long)]
     pub(crate) person: PathBuf,
-    /// Days back from today, today among them. Detectors know somebody's habits after 20 days.
-    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=2_192))]
+    /// Days back from today, today among them. Habits are known after 20 days at work.
+    #[arg(long, default_value_t = 90, value_parser = clap::value_parser!(u32).range(1..=2_192))]
     pub(crate) days: u32,
 }
 

@@ -112,6 +112,33 @@ async fn what_comes_at_once_is_all_remembered_and_a_second_page_adds_nothing() {
 }
 
 #[tokio::test]
+async fn whoever_does_not_wait_for_the_write_leaves_nothing_to_write_again() {
+    let (world, dir) = (world(), tempfile::tempdir().unwrap());
+    let kept = book(&world, dir.path());
+    for n in 0..50 {
+        // The write is begun, and nobody waits for it.
+        let mut remembered = Box::pin(kept.remember(row(n, 0)));
+        assert!(futures::poll!(remembered.as_mut()).is_pending());
+    }
+    kept.remember(row(60, 0)).await.unwrap();
+    for n in 0..50 {
+        kept.remember(row(n, 0)).await.unwrap();
+    }
+    assert_eq!(told(&world, &kept, 1).await.len(), 51, "each once");
+}
+
+#[tokio::test]
+async fn one_day_is_read_at_a_time() {
+    let (world, dir) = (world(), tempfile::tempdir().unwrap());
+    let kept = book(&world, dir.path());
+    kept.remember(row(1, 0)).await.unwrap();
+    let held = Arc::clone(&kept.reading).acquire_owned().await.unwrap();
+    assert_eq!(kept.tell(&question(&world, 1, 0)).await.unwrap_err().code, Code::CustodianBusy);
+    drop(held);
+    assert_eq!(told(&world, &kept, 2).await.len(), 1);
+}
+
+#[tokio::test]
 async fn a_disk_that_failed_remembers_nothing_more_and_says_so() {
     let (world, dir) = (world(), tempfile::tempdir().unwrap());
     let folder = dir.path().join("activity");

@@ -266,7 +266,8 @@ async fn nothing_is_released_before_who_was_let_in_is_remembered() {
     let custodian = custodian.remembering(book);
     custodian.answer(whole(&world, 0, 1)).await.unwrap();
     custodian.answer(whole(&world, 0, 2)).await.unwrap();
-    let rows = files.of(0).unwrap();
+    let mut rows = Vec::new();
+    files.each(0, |row| rows.push(row)).unwrap();
     let told: Vec<_> = rows.iter().map(|row| (row.requester, row.member, row.patient, row.access)).collect();
     let patient = salus_wire::activity::patient_name(&world.patient.anchor());
     assert_eq!(

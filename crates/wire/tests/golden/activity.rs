@@ -7,7 +7,7 @@ use salus_wire::activity::{
 use salus_wire::{Classes, MemberIndex, Purpose};
 
 pub(crate) fn all() -> Vec<Golden> {
-    vec![golden("sign-off", "SignOff", &sign_off()).wrong(16 + 33 + 4 + 16 + 8, 2, "an unknown verdict")]
+    vec![golden("sign-off", "SignOff", &sign_off()).wrong(16 + 33 + 4 + 32 + 16 + 8, 2, "an unknown verdict")]
 }
 
 /// Bytes of a row.
@@ -31,6 +31,7 @@ pub(crate) fn sign_off() -> SignOff {
         requester: party(1),
         patient: Some(digest(2)),
         day: 0x0102_0304,
+        about: digest(6),
         officer: party(3),
         at: time(4),
         verdict: Verdict::Unexplained,
