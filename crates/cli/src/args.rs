@@ -4,6 +4,7 @@ mod activity;
 mod emergency;
 mod erase;
 mod policy;
+mod recovery;
 mod terms;
 
 use clap::{Args, Parser, Subcommand};
@@ -16,6 +17,7 @@ pub(crate) use activity::{ActivityArgs, ActivityCommand};
 pub(crate) use emergency::EmergencyCommand;
 pub(crate) use erase::EraseCommand;
 pub(crate) use policy::{ExplainArgs, NamedArg, PolicyCommand};
+pub(crate) use recovery::RecoveryCommand;
 pub(crate) use terms::{ClassArg, PurposeArg, RoleArg, RoleAt, SensitivityArg, TermsArgs};
 
 /// Keep medical readings so that no single organisation can lose, read or rewrite them.
@@ -66,6 +68,9 @@ pub(crate) enum Command {
     /// Prepare for an emergency, read in one, and review what was read.
     #[command(subcommand)]
     Emergency(EmergencyCommand),
+    /// Prepare for the loss of a wallet, and get it back with guardians.
+    #[command(subcommand)]
+    Recovery(RecoveryCommand),
     /// Review what a member's people looked at.
     #[command(subcommand)]
     Activity(ActivityCommand),

@@ -165,6 +165,9 @@ async fn enlist_as(
             "no device is assigned to a patient who has ordered erasure",
         ));
     }
+    if wallet.recovering.as_ref().is_some_and(|recovering| !recovering.done) {
+        return Err(salus_client::ClientError::Recovering.into());
+    }
     let key = SigningKey::generate(&mut rng);
     let mut device = [0; 16];
     rng.fill_bytes(&mut device);
@@ -174,7 +177,7 @@ async fn enlist_as(
     let assignment = Assignment {
         salt: salt(&mut rng),
         enrolment: commitment,
-        grants: wallet.chain().anchor(),
+        grants: wallet.data(),
         writer: config.party,
         validity: validity_back(days)?,
         sensitivity,

@@ -40,6 +40,13 @@ async fn order(
     unnamed: Unnamed,
     and_wallet: bool,
 ) -> Result<Report, Failure> {
+    if wallet(path)?.data.is_some() {
+        // Before anything is withdrawn: members would refuse it.
+        return Err(Failure::new(
+            Code::ChainMoved,
+            "the data of a wallet that was recovered is not erased yet",
+        ));
+    }
     let session = Session::operator(place)?;
     let height = ordered(&session, path, out).await?;
     let errand = errand(&session, &wallet(path)?).await?;
@@ -67,7 +74,8 @@ async fn ordered(session: &Session, path: &Path, out: &Path) -> Result<Height, F
     if wallet(path)?.order.is_none() {
         let _finished: Option<PathBuf> = finish_earlier(session, path).await?;
         // What others put under a tag of the chain is nobody's grant, and not the patient's to withdraw.
-        let stands = |grant: &ListedGrant| grant.grant.is_some() && grant.standing == Standing::Active;
+        let ours = |entry: &ListedGrant| entry.grant.is_some() || entry.recovery;
+        let stands = |entry: &ListedGrant| ours(entry) && entry.standing == Standing::Active;
         for grant in listing(session, path).await?.grants.into_iter().filter(stands) {
             revoke(session, path, grant.index).await?;
         }

@@ -6,6 +6,7 @@ use crate::files::{load, store};
 use crate::output::{Failure, Report};
 use crate::patient::wallet;
 use crate::read::Wanted;
+use crate::recovery;
 use crate::session::{Session, rng};
 use crate::terms::{self, Wish};
 use salus_client::drive::now;
@@ -69,6 +70,7 @@ pub(crate) async fn run(command: &GrantCommand) -> Result<Report, Failure> {
 /// Sees the grant final that an earlier command left in the wallet, if there is one: no tag of a
 /// chain may ever be left out. Gives the grantee's file; none when another took the tag first.
 pub(crate) async fn finish_earlier(session: &Session, path: &Path) -> Result<Option<PathBuf>, Failure> {
+    let _ = recovery::settle(session, path).await?;
     let mut wallet = wallet(path)?;
     let Some(pending) = &wallet.pending else { return Ok(None) };
     let file = path.with_extension(format!("{}.grant", pending.file.index));
@@ -147,7 +149,10 @@ async fn list(place: &Place, path: &Path) -> Result<Report, Failure> {
     let list = listing(&session, path).await?;
     let (height, count) = (list.at.height, list.grants.len());
     let grants: Vec<Value> = list.grants.iter().map(grant_value).collect();
-    Ok(Report::new(json!({ "height": height.get(), "complete": true, "grants": grants }))
+    let notice = recovery::notice(&session, path).await?;
+    let value = json!({ "height": height.get(), "complete": true, "grants": grants, "notice": notice });
+    Ok(Report::new(value)
+        .lines(notice)
         .lines(list.grants.iter().map(grant_line))
         .line(format!("{count} grants; that there are no others is proven as of height {height}")))
 }
@@ -163,6 +168,11 @@ pub(crate) fn grant_line(listed: &ListedGrant) -> String {
         None if listed.erasure => {
             format!("entry {index} since height {height}: the order that everything be destroyed")
         }
+        None if listed.recovery => {
+            format!(
+                "entry {index} since height {height}: the recovery of this wallet is prepared; {standing}"
+            )
+        }
         Some(grant) => {
             format!("grant {index} to {} since height {height}: {standing}", grantee(&grant.grantee))
         }
@@ -174,6 +184,7 @@ fn grant_value(listed: &ListedGrant) -> Value {
     json!({
         "index": listed.index,
         "erasure": listed.erasure,
+        "recovery": listed.recovery,
         "grantee": listed.grant.as_ref().map(|grant| grantee(&grant.grantee)),
         "terms": listed.grant.as_ref().map(terms_value),
         "since_height": listed.since.height.get(),

@@ -14,11 +14,12 @@ use crate::keeper::Keeper;
 use crate::keys::{ACTIVITY_FOLDER, Keys};
 use crate::limits::{DISK_BYTES_MIN, Gates};
 use crate::office::{Office, ReadState, read_from, submit_to, system_clock, system_entropy, system_timers};
+use crate::recovery::Recovery;
 use crate::refusals::{RefusalBook, RefusalError, Writer};
 use salus_crypto::secret::Secret;
 use salus_engine::{Config as EngineConfig, Engine, Pacing, Peer, Watch};
 use salus_link::{Consortium, Limits, PeerCert, ServerTls, serve};
-use salus_store::{Activities, Emergencies, Fragments, Journal, Shares, StoreError};
+use salus_store::{Activities, Emergencies, Fragments, Journal, Recoveries, Shares, StoreError};
 use salus_wire::{GenesisMember, MemberIndex};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
@@ -100,6 +101,8 @@ impl Node {
         let kept = Activities::open(&config.data_dir.join(ACTIVITY_FOLDER), keys.activity)?;
         let writer = Writer::Threads(Runtime::current());
         let activity = Arc::new(ActivityBook::new(Arc::clone(&office), kept, writer));
+        let kept = Recoveries::open(&config.data_dir.join("recovery"), keys.recovery)?;
+        let recovery = Arc::new(Recovery::new(Arc::clone(&office), Arc::clone(&kem), kept));
         let submit = submit_to(engine.handle());
         let eraser = Eraser::new(
             Arc::clone(&office),
@@ -118,10 +121,14 @@ impl Node {
             engine: engine.handle(),
             keeper: Keeper::new(Arc::clone(&office), fragments),
             deposits: Deposits::new(Arc::clone(&office), kem, shares),
-            custodian: custodian.heeding(Arc::clone(&erasures)).remembering(Arc::clone(&activity)),
+            custodian: custodian
+                .heeding(Arc::clone(&erasures))
+                .remembering(Arc::clone(&activity))
+                .knowing(Arc::clone(&recovery)),
             activity: Some(Arc::clone(&activity)),
             emergency,
             eraser: Some(eraser),
+            recovery: Some(recovery),
             gates: Gates::new(&config.rates),
             office,
         });
@@ -146,6 +153,7 @@ impl Node {
                 () = stores.deposits.failed() => {},
                 () = stores.emergency.failed() => {},
                 () = remembered.failed() => {},
+                () = recoveries_failed(&stores) => {},
             }
         };
         let handler = move |peer: PeerCert, request| {
@@ -190,6 +198,13 @@ fn has_room(data_dir: &Path) -> Result<(), NodeError> {
         return Ok(());
     }
     Err(NodeError::DiskFull { path: data_dir.to_owned(), free, needed: DISK_BYTES_MIN })
+}
+
+async fn recoveries_failed(door: &Door) {
+    match &door.recovery {
+        Some(recovery) => recovery.failed().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Resolves when the disk has become too full to go on.

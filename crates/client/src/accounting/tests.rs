@@ -43,6 +43,7 @@ fn list(grants: Vec<Vec<ListedAccess>>) -> AccessList {
     let at = Tip { height: Height::new(9), time: TimeMs::new(9) };
     let grants = (1..).zip(grants).map(|(index, accesses)| ListedGrant {
         erasure: false,
+        recovery: false,
         index,
         grant: None,
         since: at,
