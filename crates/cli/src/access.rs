@@ -2,14 +2,13 @@
 
 use crate::account;
 use crate::args::AccessCommand;
-use crate::grant::{grant_line, listing};
+use crate::grant::{grant_line, listing, lists_before};
 use crate::output::{Failure, Report};
 use crate::read::{fault_line, fault_value};
 use crate::recovery;
 use crate::session::Session;
 use salus_client::accounting::Detail;
 use salus_client::listing::{AccessList, ListedAccess};
-use salus_crypto::chain::ChainSeed;
 use salus_wire::consent::{Intent, Reason, Vouching};
 use serde_json::{Value, json};
 
@@ -19,12 +18,10 @@ pub(crate) async fn run(command: &AccessCommand) -> Result<Report, Failure> {
         AccessCommand::List { place, wallet } => {
             let session = Session::operator(place)?;
             let list = listing(&session, wallet).await?;
-            let notice = recovery::notice(&session, wallet).await?;
+            let notice = recovery::notice(&session, wallet, &list.grants).await?;
             let mut report = Report::new(value(&list)).lines(notice.iter().cloned()).lines(lines(&list));
             let mut before = Vec::new();
-            for seed in crate::patient::wallet(wallet)?.before {
-                let seed = ChainSeed::new(seed.0);
-                let list = session.client.list(session.policy()?, session.home, seed).await?;
+            for list in lists_before(&session, wallet).await? {
                 report = report.line("under a wallet in whose place this one has come:").lines(lines(&list));
                 before.push(value(&list));
             }

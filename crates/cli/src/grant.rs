@@ -13,6 +13,7 @@ use salus_client::drive::now;
 use salus_client::listing::{AccessList, ListedGrant};
 use salus_client::{GrantFile, Wallet};
 use salus_consent::{Ask, Named, judge};
+use salus_crypto::chain::ChainSeed;
 use salus_wire::consent::{Deny, Grant, Grantee};
 use salus_wire::ids::{PartyId, TimeSpan};
 use salus_wire::rpc::Committed;
@@ -144,12 +145,22 @@ pub(crate) async fn listing(session: &Session, path: &Path) -> Result<AccessList
     Ok(session.client.list(session.policy()?, session.home, wallet(path)?.chain()).await?)
 }
 
+/// The lists of the wallets in whose place this one has come, the first one first.
+pub(crate) async fn lists_before(session: &Session, path: &Path) -> Result<Vec<AccessList>, Failure> {
+    let mut lists = Vec::new();
+    for seed in wallet(path)?.before {
+        let seed = ChainSeed::new(seed.0);
+        lists.push(session.client.list(session.policy()?, session.home, seed).await?);
+    }
+    Ok(lists)
+}
+
 async fn list(place: &Place, path: &Path) -> Result<Report, Failure> {
     let session = Session::operator(place)?;
     let list = listing(&session, path).await?;
     let (height, count) = (list.at.height, list.grants.len());
     let grants: Vec<Value> = list.grants.iter().map(grant_value).collect();
-    let notice = recovery::notice(&session, path).await?;
+    let notice = recovery::notice(&session, path, &list.grants).await?;
     let value = json!({ "height": height.get(), "complete": true, "grants": grants, "notice": notice });
     Ok(Report::new(value)
         .lines(notice)

@@ -10,16 +10,16 @@ use crate::read::fault_line;
 use crate::session::{Session, rng};
 use salus_client::drive::now;
 use salus_client::recovery::veto as veto_tx;
-use salus_client::{ApprovalFile, AskFile, CaseStages, Fault, GuardianFile, RecoveryWish, Wallet};
+use salus_client::listing::ListedGrant;
+use salus_client::{ApprovalFile, AskFile, CaseStages, Fault, GuardianFile, RecoveryWish, VetoFile, Wallet};
 use salus_consent::Stage;
 use salus_crypto::kem::KemPublicKey;
 use salus_wire::limits::{
     GUARDIANS_MAX, RECOVERY_DELAY_MS_MAX, RECOVERY_DELAY_MS_MIN, RECOVERY_DELAY_MS_SAFE,
 };
-use salus_wire::recovery::RecoveryTerms;
-use salus_wire::release::ShareBytes;
+use salus_wire::recovery::{RecoveryTerms, case_id};
 use salus_wire::state::Standing;
-use salus_wire::{Code, GrantTag, StateKey, StateValue};
+use salus_wire::{Code, GrantTag, StateKey, StateValue, Tx};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
@@ -35,12 +35,16 @@ pub(crate) async fn run(command: &RecoveryCommand) -> Result<Report, Failure> {
             prepare(&session, wallet, &wanted).await
         }
         RecoveryCommand::Start { out, ask } => start(out, ask),
-        RecoveryCommand::Approve { place, guardian, ask, out } => approve(place, guardian, ask, out).await,
+        RecoveryCommand::Approve { place, guardian, ask, fingerprint, out } => {
+            approve(place, &Given { guardian, ask, fingerprint, out }).await
+        }
         RecoveryCommand::Open { place, wallet, approvals } => open(place, wallet, approvals).await,
         RecoveryCommand::Finish { place, wallet } => finish(place, wallet).await,
         RecoveryCommand::Status { place, wallet: Some(wallet), .. } => status(place, wallet).await,
         RecoveryCommand::Status { place, guardian, .. } => guardian_status(place, guardian.as_deref()).await,
-        RecoveryCommand::Veto { place, wallet, veto } => vetoed(place, wallet, veto.as_deref()).await,
+        RecoveryCommand::Veto { place, wallet, veto } => {
+            vetoed(place, wallet.as_deref(), veto.as_deref()).await
+        }
     }
 }
 
@@ -50,6 +54,14 @@ struct Wanted<'a> {
     needed: u16,
     delay_ms: u64,
     veto: Option<&'a Path>,
+}
+
+/// What a guardian has when they approve.
+struct Given<'a> {
+    guardian: &'a Path,
+    ask: &'a Path,
+    fingerprint: &'a str,
+    out: &'a Path,
 }
 
 impl Wanted<'_> {
@@ -188,14 +200,20 @@ fn start(out: &Path, ask: &Path) -> Result<Report, Failure> {
     store(out, &wallet)?;
     store(ask, &question)?;
     Ok(Report::new(json!({ "wallet": out, "ask": ask, "fingerprint": fingerprint }))
-        .line(format!("give `{}` to your guardians, and tell them by voice: {fingerprint}", ask.display()))
+        .line(format!("give `{}` to your guardians today, and tell them by voice: {fingerprint}", ask.display()))
         .line(format!("`{}` grants nothing until its recovery is finished", out.display())))
 }
 
-async fn approve(place: &Place, guardian: &Path, ask: &Path, out: &Path) -> Result<Report, Failure> {
+async fn approve(place: &Place, given: &Given<'_>) -> Result<Report, Failure> {
     let session = Session::operator(place)?;
-    let file: GuardianFile = load(guardian)?;
-    let question: AskFile = load(ask)?;
+    let file: GuardianFile = load(given.guardian)?;
+    let question: AskFile = load(given.ask)?;
+    let fingerprint = hex::encode(question.fingerprint());
+    let told: String = given.fingerprint.chars().filter(char::is_ascii_alphanumeric).collect();
+    if told.to_ascii_lowercase() != fingerprint {
+        let detail = "this is not the wallet of which you were told: nothing is approved, ask the patient again";
+        return Err(Failure::new(Code::RecoveryApproval, detail));
+    }
     let cases = cases(&session, &file.terms, file.entry).await?;
     if let Some((place, stage)) = numbered(&cases).find(|(_, stage)| lives(stage)) {
         let detail = format!("case {place} is {}: nothing else can be approved", stage_name(&stage));
@@ -204,25 +222,42 @@ async fn approve(place: &Place, guardian: &Path, ask: &Path, out: &Path) -> Resu
     let free = numbered(&cases).find(|(_, stage)| *stage == Stage::Free);
     let used_up = || Failure::new(Code::RecoveryVetoed, "every case of this preparation is used up");
     let (place, _) = free.ok_or_else(used_up)?;
-    store(out, &file.approve(session.chain(), &question, place, &mut rng()?)?)?;
-    let fingerprint = hex::encode(question.fingerprint());
-    Ok(Report::new(json!({ "case": place, "approval": out, "fingerprint": fingerprint }))
-        .line(format!(
-            "approved the wallet {fingerprint} for case {place}; the patient must have told you this"
-        ))
-        .line(format!("give `{}` to the patient", out.display())))
+    let approval = file.approve(session.chain(), &question, place, now(), &mut rng()?)?;
+    store(given.out, &approval)?;
+    Ok(Report::new(json!({ "case": place, "approval": given.out, "fingerprint": fingerprint }))
+        .line(format!("approved the wallet {fingerprint} for case {place}"))
+        .line(format!("give `{}` to the patient", given.out.display())))
 }
 
 async fn open(place: &Place, path: &Path, files: &[PathBuf]) -> Result<Report, Failure> {
     let session = Session::operator(place)?;
     let mut new = wallet(path)?;
+    if stands_already(&session, &mut new).await? {
+        return status_of(&session, &new).await;
+    }
     let approvals: Result<Vec<ApprovalFile>, Failure> = files.iter().map(|file| load(file)).collect();
-    let tx = new.open_case(session.chain(), &approvals?)?.tx.clone();
+    let tx = new.open_case(session.chain(), &approvals?, now())?.tx.clone();
     store(path, &new)?;
     let height = session.submit(&tx).await?.at.height;
     let report = status_of(&session, &new).await?;
     Ok(report
         .line(format!("the case is open since height {height}; whoever holds the lost wallet can veto it")))
+}
+
+/// Whether the case that the wallet opened stands on the ledger and may come to something; one that cannot is given
+/// up, so that another can be opened.
+async fn stands_already(session: &Session, new: &mut Wallet) -> Result<bool, Failure> {
+    let Some(case) = new.recovering.as_ref().and_then(|recovering| recovering.case.as_ref()) else {
+        return Ok(false);
+    };
+    let (key, place) = (StateKey::Case(case_id(&case.tx.signer)), case.place());
+    let found = cases(session, &case.terms, case.entry).await?;
+    let entry = session.client.entry(key, session.home, &session.policy()?).await?;
+    let stage = numbered(&found).find(|(number, _)| *number == place).map(|(_, stage)| stage);
+    match (entry, stage) {
+        (Some(StateValue::Case(record)), Some(stage)) => Ok(!new.give_up_case(&record, stage)),
+        _ => Ok(false),
+    }
 }
 
 async fn finish(place: &Place, path: &Path) -> Result<Report, Failure> {
@@ -283,36 +318,78 @@ async fn guardian_status(place: &Place, path: Option<&Path>) -> Result<Report, F
         .lines(case_lines(&found)))
 }
 
-async fn vetoed(place: &Place, path: &Path, apart: Option<&Path>) -> Result<Report, Failure> {
+/// Vetoes whatever can end the wallet, all at once.
+async fn vetoed(place: &Place, path: Option<&Path>, apart: Option<&Path>) -> Result<Report, Failure> {
     let session = Session::operator(place)?;
-    let owner = wallet(path)?;
-    for prepared in &owner.prepared {
-        let found = cases(&session, &prepared.terms, prepared.entry(&owner.chain())).await?;
-        let live = numbered(&found).find(|(_, stage)| matches!(stage, Stage::Open { .. }));
-        let Some((place, _)) = live else { continue };
-        let secret: ShareBytes = match (apart, &prepared.vetoes) {
-            (Some(file), _) => load(file)?,
-            (None, Some(ShareBytes(secret))) => {
-                ShareBytes(salus_crypto::secret::Secret::from_bytes(*secret.danger_expose()))
+    let chain = session.chain();
+    let mut vetoes: Vec<(u16, Tx)> = Vec::new();
+    if let Some(file) = apart {
+        let kept: VetoFile = load(file)?;
+        for place in open_cases(&session, &kept.terms, kept.entry).await? {
+            vetoes.push((place, kept.veto(chain, place)?));
+        }
+    } else {
+        let owner = wallet(path.ok_or_else(|| Failure::new(Code::Usage, "name a wallet or a veto's file"))?)?;
+        for prepared in &owner.prepared {
+            let open = open_cases(&session, &prepared.terms, prepared.entry(&owner.chain())).await?;
+            for place in open {
+                let apart = || Failure::new(Code::Usage, "the veto is kept apart: give its file with --veto");
+                let secret = prepared.vetoes.as_ref().ok_or_else(apart)?;
+                vetoes.push((place, veto_tx(chain, &prepared.terms, secret, place)?));
             }
-            (None, None) => {
-                return Err(Failure::new(Code::Usage, "the secret of the veto is kept apart: name its file"));
-            }
-        };
-        let tx = veto_tx(session.chain(), &prepared.terms, &secret, place)?;
-        let height = session.submit(&tx).await?.at.height;
-        return Ok(Report::new(json!({ "case": place, "height": height.get() }))
-            .line(format!("case {place} is vetoed, final at height {height}; it is dead for good")));
+        }
     }
-    Err(Failure::new(Code::NotFound, "no case is open that could be vetoed"))
+    if vetoes.is_empty() {
+        return Err(Failure::new(Code::NotFound, "no case is open that could be vetoed"));
+    }
+    let (mut places, mut lines) = (Vec::new(), Vec::new());
+    for (place, tx) in vetoes {
+        let height = session.submit(&tx).await?.at.height;
+        lines.push(format!("case {place} is vetoed, final at height {height}; it is dead for good"));
+        places.push(place);
+    }
+    Ok(Report::new(json!({ "cases": places })).lines(lines))
 }
 
-/// The notice that whoever lists anything with a wallet is given: cases that are open, or have ended it.
-pub(crate) async fn notice(session: &Session, path: &Path) -> Result<Vec<String>, Failure> {
+/// The places of cases that can still end the chain, and can still be vetoed.
+async fn open_cases(
+    session: &Session,
+    terms: &RecoveryTerms,
+    entry: GrantTag,
+) -> Result<Vec<u16>, Failure> {
+    let found = cases(session, terms, entry).await?;
+    let open = |stage: Stage| matches!(stage, Stage::Open { .. } | Stage::Behind);
+    Ok(numbered(&found).filter(|(_, stage)| open(*stage)).map(|(place, _)| place).collect())
+}
+
+/// The notice that whoever lists anything with a wallet is given: cases that are open, or have ended it, what was
+/// prepared by somebody else, and what was withdrawn.
+pub(crate) async fn notice(
+    session: &Session,
+    path: &Path,
+    listed: &[ListedGrant],
+) -> Result<Vec<String>, Failure> {
     let owner = wallet(path)?;
     let mut lines = Vec::new();
-    for prepared in &owner.prepared {
+    let others = |listed: &&ListedGrant| {
+        listed.recovery && !owner.prepared.iter().any(|prepared| prepared.index == listed.index)
+    };
+    lines.extend(listed.iter().filter(others).map(|listed| {
+        format!(
+            "NOTICE: entry {} prepares a recovery that is not of this wallet's making: somebody has a copy of it",
+            listed.index
+        )
+    }));
+    for (nth, prepared) in owner.prepared.iter().enumerate() {
         let found = cases(session, &prepared.terms, prepared.entry(&owner.chain())).await?;
+        let last = nth.saturating_add(1) == owner.prepared.len();
+        if let Some(at) = found.withdrawn.filter(|_| last) {
+            lines.push(format!(
+                "NOTICE: the recovery of this wallet was withdrawn at height {}; if it was not you, somebody has a copy of it: have your guardians open a case within {} s of that, or prepare anew",
+                at.height,
+                prepared.terms.delay_ms / 1_000
+            ));
+        }
         for (place, stage) in numbered(&found).filter(|(_, stage)| lives(stage)) {
             lines.push(match stage {
                 Stage::Over => "NOTICE: a recovery has ended this wallet; another has come in its place".to_owned(),

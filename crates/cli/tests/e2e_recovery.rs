@@ -9,8 +9,9 @@ mod consortium;
 #[path = "bad_input/until.rs"]
 mod until;
 
-use consortium::{Consortium, SOON};
+use consortium::{Consortium, MEMBERS, SOON};
 use serde_json::Value;
+use std::path::Path;
 use std::process::Command;
 use until::until;
 
@@ -29,6 +30,12 @@ impl Scene {
     /// A patient of member 0 with three seconds of waveform and three guardians, and a person who may read it.
     async fn open() -> Self {
         let mut consortium = Consortium::build();
+        for member in 0..MEMBERS {
+            let path = consortium.dir.join(format!("member-{member}/node.toml"));
+            let text = std::fs::read_to_string(&path).unwrap();
+            // Above what it has in tables.
+            std::fs::write(&path, format!("recovery_delay_ms_min = 1000\n{text}")).unwrap();
+        }
         consortium.start().await;
         let person = consortium.people("nurse.person");
         let registered = consortium.salus(&["person", "register", "--member", "1", "--out", &person]);
@@ -85,18 +92,30 @@ impl Scene {
         self.salus(&words)
     }
 
-    fn start(&self, wallet: &str, ask: &str) {
+    /// Makes a new wallet; gives what the guardians are told.
+    fn start(&self, wallet: &str, ask: &str) -> String {
         let made = Command::new(env!("CARGO_BIN_EXE_salus"))
-            .args(["recovery", "start", "--out", &self.file(wallet), "--ask", &self.file(ask)])
-            .status();
-        assert!(made.unwrap().success());
+            .args(["--json", "recovery", "start", "--out", &self.file(wallet), "--ask", &self.file(ask)])
+            .output()
+            .unwrap();
+        assert!(made.status.success());
+        let value: Value = serde_json::from_slice(&made.stdout).unwrap();
+        value["fingerprint"].as_str().unwrap().to_owned()
     }
 
-    /// Has a guardian approve; gives the approval's file.
-    fn approve(&self, guardian: u8, ask: &str) -> String {
+    /// Has a guardian approve what they were told of; gives the approval's file and what was said.
+    fn try_approve(&self, guardian: u8, ask: &str, told: &str) -> (String, Value) {
         let out = self.file(&format!("{guardian}.{ask}.approval"));
         let (guardian, ask) = (self.file(&format!("{guardian}.guardian")), self.file(ask));
-        self.salus(&["recovery", "approve", "--guardian", &guardian, "--ask", &ask, "--out", &out]);
+        let mut words = vec!["recovery", "approve", "--guardian", &guardian, "--ask", &ask];
+        words.extend(["--fingerprint", told, "--out", &out]);
+        let said = self.try_salus(&words);
+        (out, said)
+    }
+
+    fn approve(&self, guardian: u8, ask: &str, told: &str) -> String {
+        let (out, said) = self.try_approve(guardian, ask, told);
+        assert!(said["error"].is_null(), "{said}");
         out
     }
 
@@ -131,25 +150,29 @@ async fn a_lost_wallet_comes_back_and_is_dead_for_whoever_has_it() {
     assert_eq!(scene.notice("grant", "old.wallet"), 0);
 
     // Somebody deceives two guardians; one alone was not enough. The patient sees it, vetoes, and reads on.
-    scene.start("thief.wallet", "thief");
-    let one = scene.approve(1, "thief");
+    let told = scene.start("thief.wallet", "thief");
+    let (unwritten, wrong) = scene.try_approve(1, "thief", "0123456789abcdef0123");
+    assert_eq!((&wrong["error"], Path::new(&unwritten).exists()), (&"SAL-2043".into(), false));
+    let one = scene.approve(1, "thief", &told.to_uppercase());
     assert_eq!(scene.open_case("thief.wallet", std::slice::from_ref(&one))["error"], "SAL-2043");
     assert_eq!(scene.open_case("thief.wallet", &[one.clone(), one.clone()])["error"], "SAL-2043");
-    let two = scene.approve(2, "thief");
+    let two = scene.approve(2, "thief", &told);
     let opened = scene.open_case("thief.wallet", &[one, two]);
     assert_eq!(opened["replacing"][0]["stage"], "open", "{opened}");
     assert_eq!((scene.notice("grant", "old.wallet"), scene.notice("access", "old.wallet")), (1, 1));
     assert_eq!(scene.finish("thief.wallet")["error"], "SAL-2041");
     let vetoed = scene.veto("old.wallet");
-    assert_eq!(vetoed["case"], 1, "{vetoed}");
+    assert_eq!(vetoed["cases"], serde_json::json!([1]), "{vetoed}");
     assert_eq!(scene.finish("thief.wallet")["error"], "SAL-2042");
     assert_eq!(scene.notice("grant", "old.wallet"), 0);
     assert_eq!(scene.read("old.grant")["readings"], SECONDS);
 
     // The wallet is lost. Two guardians approve the patient's new one; it waits, and sees that it does.
-    scene.start("new.wallet", "mine");
-    let (two, three) = (scene.approve(2, "mine"), scene.approve(3, "mine"));
-    let opened = scene.open_case("new.wallet", &[three, two]);
+    let told = scene.start("new.wallet", "mine");
+    let (two, three) = (scene.approve(2, "mine", &told), scene.approve(3, "mine", &told));
+    let opened = scene.open_case("new.wallet", &[three.clone(), two]);
+    // Once more with less than enough: what stands on the ledger stays what is asked for.
+    assert_eq!(scene.open_case("new.wallet", &[three])["replacing"], opened["replacing"]);
     assert_eq!(opened["replacing"][1]["stage"], "open", "{opened}");
     assert_eq!(scene.finish("new.wallet")["error"], "SAL-2041");
     scene.grant("old.wallet", "hasty.grant");
@@ -186,6 +209,9 @@ async fn a_lost_wallet_comes_back_and_is_dead_for_whoever_has_it() {
     let accesses = |grant: &Value| grant["accesses"].as_array().unwrap().len();
     assert!(accesses(&list["grants"][0]) >= 2, "{list}");
     assert!(accesses(&list["before"][0]["grants"][0]) >= 2, "{list}");
+    let account = scene.salus(&["access", "account", "--wallet", &scene.file("new.wallet")]);
+    let under = account["disclosures"][0]["grants"].as_str().unwrap();
+    assert!(under.starts_with("1 ") && under.contains("before-1:"), "{account}");
 
     // Who was away hears of it, and no thief can have the data destroyed.
     until("everybody knows", SOON, async || {

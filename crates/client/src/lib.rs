@@ -33,4 +33,6 @@ pub use grant::{GrantFile, LaneKey, Pending, UnbroughtLooks, Wallet};
 pub use patience::Patience;
 pub use read::{BrokenGlass, ReadPlan, ReadResult, Reader};
 pub use read_segments::{Evidence, SegmentEvidence};
-pub use recovery::{ApprovalFile, AskFile, CaseStages, GuardianFile, Prepared, Recovering, RecoveryWish};
+pub use recovery::{
+    ApprovalFile, AskFile, CaseStages, GuardianFile, Prepared, Recovering, RecoveryWish, VetoFile,
+};

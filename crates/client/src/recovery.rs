@@ -17,19 +17,23 @@ use salus_fragment::{
     RecoveryPlan, guardians_key, is_custodians, is_guardians, open_package, prepare_recovery,
 };
 use salus_wire::ids::{ChainId, GrantTag, MemberIndex, PartyId, TimeMs};
-use salus_wire::limits::{GRANT_PLAIN_BYTES, RPC_BYTES_MAX};
+use salus_wire::limits::{GRANT_PLAIN_BYTES, RECOVERY_ASK_MS_MAX, RECOVERY_OPEN_MS_MAX, RPC_BYTES_MAX};
 use salus_wire::recovery::{
     Approval, Approvals, Case, RecoverRequest, RecoverTerms, Recovered, Recovery, RecoveryDeposit,
-    RecoveryPackage, RecoveryPart, RecoveryTerms, approval_info, approval_message, case_commitment, case_id,
+    RecoveryPackage, RecoveryPart, RecoveryTerms, approval_info, approval_message, ask_digest, case_commitment,
+    case_id,
     opener_key, recover_message, recovered_info, recovered_message, recovery_commitment,
     recovery_deposit_info, recovery_deposit_message, terms_digest, veto_key,
 };
 use salus_wire::release::{ShareBytes, reader_digest};
 use salus_wire::rpc::Request;
-use salus_wire::state::Tip;
+use salus_wire::state::{CaseRecord, Tip};
 use salus_wire::tx::TxBody;
 use salus_wire::{Faults, List, Tx, decode, encode, namespaces};
 use std::collections::BTreeMap;
+
+/// Bytes by which people compare a new wallet: finding another with the same takes 2^80 tries.
+pub const FINGERPRINT_BYTES: usize = 10;
 
 /// A preparation, as the wallet keeps it. It does not hold the guardians' shares or keys.
 #[derive(BorshSerialize, BorshDeserialize)]
@@ -86,7 +90,18 @@ pub struct GuardianFile {
     /// What was prepared.
     pub terms: RecoveryTerms,
     key: ShareBytes,
-    share: ShareBytes,
+    /// One for each place: who is given one can open no other case.
+    shares: Vec<ShareBytes>,
+}
+
+/// The secret of the veto, kept apart from the wallet, with all that it takes to use it.
+#[derive(BorshSerialize, BorshDeserialize)]
+pub struct VetoFile {
+    /// The preparation's entry on the ledger.
+    pub entry: GrantTag,
+    /// What was prepared.
+    pub terms: RecoveryTerms,
+    vetoes: ShareBytes,
 }
 
 /// What a new wallet gives its guardians. It holds no secret.
@@ -120,6 +135,8 @@ struct Approved {
 pub struct CaseStages {
     /// The final block as of which this holds.
     pub at: Tip,
+    /// When the preparation was withdrawn.
+    pub withdrawn: Option<Tip>,
     /// By place, from 1.
     pub stages: Vec<Stage>,
 }
@@ -139,7 +156,7 @@ pub struct RecoveryWish {
 impl Wallet {
     /// Prepares the recovery of this wallet; the preparation is then the last of [`Wallet::prepared`], not settled:
     /// the guardians' files must be written, then the wallet stored, then its transaction settled, and the wallet
-    /// stored again. Gives the files, and the secret of the veto when it is kept apart.
+    /// stored again. Gives the files, and that of the veto when it is kept apart.
     ///
     /// # Errors
     /// [`ClientError::GrantPending`] while an entry is; [`ClientError::Recovering`] until a recovery of this very
@@ -151,7 +168,7 @@ impl Wallet {
         faults: Faults,
         wish: &RecoveryWish,
         rng: &mut impl CryptoRng,
-    ) -> Result<(Vec<GuardianFile>, Option<ShareBytes>), ClientError> {
+    ) -> Result<(Vec<GuardianFile>, Option<VetoFile>), ClientError> {
         self.may_commit()?;
         let index = self.next_index(GRANTS_MAX.saturating_sub(ORDER_PLACES))?;
         let (seed, vetoes) = (self.chain(), Secret::random(rng));
@@ -174,18 +191,20 @@ impl Wallet {
         let parts = prepare_recovery(faults, &plan, rng).ok_or(ClientError::BeyondGrant)?;
         let (tx, one_time) = committed(chain, &seed, index, &parts.terms, rng)?;
         let entry = GrantTag(seed.link(index).tag());
-        let file = |(guardian, (key, share)): (u16, (SigningKey, ShareBytes))| GuardianFile {
+        let file = |(guardian, (key, shares)): (u16, (SigningKey, Vec<ShareBytes>))| GuardianFile {
             guardian,
             entry,
             terms: parts.terms.clone(),
             key: ShareBytes(key.seed_for_storage()),
-            share,
+            shares,
         };
         let files = (0_u16..).zip(parts.guardians).map(file).collect();
         self.one_time.push(ShareBytes(one_time.seed_for_storage()));
-        let vetoes = ShareBytes(vetoes);
-        let (kept, apart) = if wish.veto_apart { (None, Some(vetoes)) } else { (Some(vetoes), None) };
-        let (terms, shares) = (parts.terms, parts.custodians);
+        let (terms, shares, vetoes) = (parts.terms, parts.custodians, ShareBytes(vetoes));
+        let (kept, apart) = match wish.veto_apart {
+            true => (None, Some(VetoFile { entry, terms: terms.clone(), vetoes })),
+            false => (Some(vetoes), None),
+        };
         self.prepared.push(Prepared { index, tx, settled: false, terms, vetoes: kept, shares });
         Ok((files, apart))
     }
@@ -248,14 +267,23 @@ impl Wallet {
         (wallet, ask)
     }
 
-    /// Makes the case of what guardians gave. The wallet must be stored, then the case's transaction settled.
+    /// Makes the case of what guardians gave. The wallet must be stored, then the case's transaction settled. A case
+    /// that was made stays as it is: what is on the ledger under its name must be what is asked for later. See
+    /// [`Wallet::give_up_case`].
     ///
     /// # Errors
-    /// [`ClientError::Recovery`] when too few good approvals are of one case for this wallet.
-    pub fn open_case(&mut self, chain: ChainId, files: &[ApprovalFile]) -> Result<&OpenedCase, ClientError> {
+    /// [`ClientError::Recovery`] when too few good approvals are of one case for this wallet, or when it was made so
+    /// long ago that the approvals would soon be too old.
+    pub fn open_case(
+        &mut self,
+        chain: ChainId,
+        files: &[ApprovalFile],
+        now: TimeMs,
+    ) -> Result<&OpenedCase, ClientError> {
         let successor = self.chain().anchor();
         let recovering =
             self.recovering.as_mut().ok_or(ClientError::Recovery { what: "this wallet recovers nothing" })?;
+        recovering.young(now)?;
         let reader = KemSecretKey::from_seed(copy(&recovering.reader));
         let mut cases: BTreeMap<Vec<u8>, BTreeMap<u16, Approved>> = BTreeMap::new();
         for file in files {
@@ -270,9 +298,21 @@ impl Wallet {
             approved.values().next().is_some_and(|first| approved.len() >= usize::from(first.terms.needed))
         };
         let few = ClientError::Recovery { what: "too few guardians approved one and the same case" };
-        let approved = cases.into_values().find(enough).ok_or(few)?;
-        let case = opened_case(chain, approved)?;
-        Ok(recovering.case.insert(case))
+        if recovering.case.is_none() {
+            let approved = cases.into_values().find(enough).ok_or(few)?;
+            recovering.case = Some(opened_case(chain, approved)?);
+        }
+        recovering.case.as_ref().ok_or(ClientError::Recovery { what: "no case was opened" })
+    }
+
+    /// Forgets a case that can come to nothing, as a recent proof shows it: another stands under its name, or it was
+    /// vetoed, or never counts. Another can be opened with new approvals then. Says whether it did.
+    pub fn give_up_case(&mut self, record: &CaseRecord, stage: Stage) -> bool {
+        let dead = |case: &mut OpenedCase| {
+            case_commitment(&case.case, &case.approvals) != record.commitment
+                || matches!(stage, Stage::Vetoed | Stage::Void)
+        };
+        self.recovering.as_mut().and_then(|recovering| recovering.case.take_if(dead)).is_some()
     }
 
     /// A request for one custodian's share; `None` when no case was opened.
@@ -330,7 +370,7 @@ impl Wallet {
         let Some(opened) = &recovering.case else { return Err(wrong) };
         let shares: Vec<(u16, ShareBytes)> =
             shares.iter().map(|(from, share)| (from.get(), ShareBytes(copy(share)))).collect();
-        let package = match open_package(&opened.terms, &opened.guardians.0, &shares) {
+        let package = match open_package(&opened.terms, opened.place(), &opened.guardians.0, &shares) {
             Ok(package) => package,
             Err(_) => return Err(wrong),
         };
@@ -356,8 +396,25 @@ impl Prepared {
     }
 }
 
-/// The transaction that vetoes the case at a place, from 1. `vetoes` is the secret of the wallet or of the file
-/// that was kept apart.
+impl OpenedCase {
+    /// Which of the places it takes, from 1.
+    #[must_use]
+    pub const fn place(&self) -> u16 {
+        self.case.place
+    }
+}
+
+impl VetoFile {
+    /// The transaction that vetoes the case at a place, from 1.
+    ///
+    /// # Errors
+    /// As [`veto`].
+    pub fn veto(&self, chain: ChainId, place: u16) -> Result<Tx, ClientError> {
+        veto(chain, &self.terms, &self.vetoes, place)
+    }
+}
+
+/// The transaction that vetoes the case at a place, from 1, by the wallet's secret.
 ///
 /// # Errors
 /// [`ClientError::Recovery`] when the preparation has no such place, or the secret is of another.
@@ -374,18 +431,26 @@ pub fn veto(
 }
 
 impl GuardianFile {
-    /// Approves the new wallet that asks, for the case at `place`.
+    /// Approves the new wallet that asks, for the case at `place`, with this guardian's share for that one alone.
     ///
     /// # Errors
-    /// [`ClientError::Recovery`] when its key is no key.
+    /// [`ClientError::Recovery`] when it asked longer than a day ago, or will, or its key is no key, or there is no
+    /// such place.
     pub fn approve(
         &self,
         chain: ChainId,
         ask: &AskFile,
         place: u16,
+        now: TimeMs,
         rng: &mut impl CryptoRng,
     ) -> Result<ApprovalFile, ClientError> {
         let AskFile { salt, successor, reader, asked } = ask;
+        if now.since_ms(*asked).max(asked.since_ms(now)) > RECOVERY_ASK_MS_MAX {
+            let what = "the new wallet did not ask within a day of this clock: have it asked anew";
+            return Err(ClientError::Recovery { what });
+        }
+        let share = usize::from(place).checked_sub(1).and_then(|at| self.shares.get(at));
+        let share = share.ok_or(ClientError::Recovery { what: "the guardian's file knows no such case" })?;
         let name = self.terms.name;
         let (salt, successor, asked) = (*salt, *successor, *asked);
         let case = Case { salt, name, place, successor, reader: reader_digest(reader), asked };
@@ -396,7 +461,7 @@ impl GuardianFile {
             terms: self.terms.clone(),
             case,
             approval: Approval { guardian: self.guardian, signature },
-            share: ShareBytes(copy(&self.share)),
+            share: ShareBytes(copy(share)),
         };
         let sealed = reader.seal(&approval_info(chain, &name), &[], &encode(&approved), rng);
         let sealed = sealed.map_err(|_| ClientError::Recovery { what: "the new wallet's key is no key" })?;
@@ -405,18 +470,25 @@ impl GuardianFile {
 }
 
 impl AskFile {
-    /// A few words by which people compare, by voice, that what a guardian approves is what the patient asked: the
-    /// first bytes of the digest of the new wallet's key.
+    /// By what people compare, by voice, that what a guardian approves is what the patient asked: the first bytes of
+    /// the digest of all of it.
     #[must_use]
-    pub fn fingerprint(&self) -> [u8; 8] {
-        let mut first = [0; 8];
-        let digest = reader_digest(&self.reader);
+    pub fn fingerprint(&self) -> [u8; FINGERPRINT_BYTES] {
+        let mut first = [0; FINGERPRINT_BYTES];
+        let digest = ask_digest(&encode(self));
         first.iter_mut().zip(digest.as_bytes()).for_each(|(to, from)| *to = *from);
         first
     }
 }
 
 impl Recovering {
+    /// Whether approvals of what it asked are still good when a case of them stands on the ledger.
+    fn young(&self, now: TimeMs) -> Result<(), ClientError> {
+        let what = "this wallet asked too long ago for a case to be opened: begin with a new one";
+        let young = now.since_ms(self.asked).max(self.asked.since_ms(now)) <= RECOVERY_OPEN_MS_MAX;
+        young.then_some(()).ok_or(ClientError::Recovery { what })
+    }
+
     fn is_for(&self, case: &Case, successor: ChainAnchor, reader: &KemPublicKey) -> bool {
         let ours = (self.salt, successor, reader_digest(reader), self.asked);
         (case.salt, case.successor, case.reader, case.asked) == ours
@@ -454,7 +526,7 @@ fn opened(chain: ChainId, reader: &KemSecretKey, file: &ApprovalFile) -> Option<
     key.verify(namespaces::RECOVERY_APPROVAL, &message, &approved.approval.signature).ok()?;
     let whole = approved.case.name == approved.terms.name
         && file.name == approved.terms.name
-        && is_guardians(&approved.terms, guardian, &approved.share);
+        && is_guardians(&approved.terms, approved.case.place, guardian, &approved.share);
     whole.then_some(approved)
 }
 
@@ -466,7 +538,7 @@ fn opened_case(chain: ChainId, approved: BTreeMap<u16, Approved>) -> Result<Open
     let approvals = List::new(approvals).map_err(|_| wrong())?;
     let shares: Vec<(u16, ShareBytes)> =
         approved.into_iter().map(|(guardian, approved)| (guardian, approved.share)).collect();
-    let guardians = guardians_key(&terms, &shares).map_err(|_| wrong())?;
+    let guardians = guardians_key(&terms, case.place, &shares).map_err(|_| wrong())?;
     let key = opener_key(&guardians, &terms.name, case.place);
     let place = terms.place(case.place).filter(|place| place.opener == key.public_key()).ok_or_else(wrong)?;
     let body = TxBody::OpenCase {

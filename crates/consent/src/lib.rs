@@ -75,7 +75,7 @@ pub use order::{AdmittedOrder, OrderDesk, Ordered, open_order};
 pub use policy::{CLAUSE_BYTES_MAX, Clause, POLICY_KINDS_MAX, Policies, Policy, PolicyDenied, PolicyError};
 pub use recovery::{
     AdmittedRecovery, PreparedRecovery, RecoveryPermit, RecoveryRedeemed, ShownPart, Stage, contested,
-    in_charge, lets_stand, open_recovery, recovery_reads, stages,
+    in_charge, lets_stand, may_replace, open_recovery, recovery_reads, stages,
 };
 pub use refusals::Refusals;
 pub use replay::REPLAY_MAX;

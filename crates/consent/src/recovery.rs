@@ -307,6 +307,23 @@ pub fn contested(
     Ok(stages_at(terms, entry, view)?.iter().any(lives))
 }
 
+/// Whether another preparation may be kept in the place of this one: it was withdrawn for as long as its delay, and
+/// no case of it lives.
+///
+/// # Errors
+/// As [`lets_stand`].
+pub fn may_replace(
+    terms: &RecoveryTerms,
+    entry: GrantTag,
+    view: &FinalView,
+    now: TimeMs,
+) -> Result<bool, Denied> {
+    let contested = contested(terms, entry, view, now)?;
+    let withdrawn = withdrawn(entry, view)?;
+    let long_ago = withdrawn.is_some_and(|tip| view.at().time >= tip.time.plus_ms(terms.delay_ms));
+    Ok(long_ago && !contested)
+}
+
 /// Whether the holder of `chain`, which is not ended, decides over the data of `data`: the chain is the data's own,
 /// or came in the place of one that was in charge of it before. `before` is what that one had prepared.
 ///
@@ -379,16 +396,19 @@ fn approved(chain: ChainId, terms: &RecoveryTerms, case: &Case, approvals: &Appr
 }
 
 fn stages_at(terms: &RecoveryTerms, entry: GrantTag, view: &FinalView) -> Result<Vec<Stage>, Denied> {
-    let Some(StateValue::Grant(record)) = view.get(&StateKey::Grant(entry))? else {
-        return Err(Denied::NoRecovery);
-    };
-    let withdrawn = match record.standing {
-        Standing::Revoked(tip) => Some(tip),
-        Standing::Active => None,
-    };
+    let withdrawn = withdrawn(entry, view)?;
     let cases: Result<Vec<Option<&CaseRecord>>, Denied> =
         terms.places.iter().map(|place| case_record(view, &place.opener)).collect();
     Ok(stages(terms, withdrawn, &cases?, view.at().time))
+}
+
+/// When a preparation was withdrawn.
+fn withdrawn(entry: GrantTag, view: &FinalView) -> Result<Option<Tip>, Denied> {
+    match view.get(&StateKey::Grant(entry))? {
+        Some(StateValue::Grant(GrantRecord { standing: Standing::Revoked(tip), .. })) => Ok(Some(*tip)),
+        Some(StateValue::Grant(_)) => Ok(None),
+        _ => Err(Denied::NoRecovery),
+    }
 }
 
 fn case_record<'view>(

@@ -41,13 +41,13 @@ pub struct RecoveryPlan<'a> {
 pub struct RecoveryParts {
     /// What custodians and guardians know.
     pub terms: RecoveryTerms,
-    /// What each guardian holds: the key with which they approve, and their share.
-    pub guardians: Vec<(SigningKey, ShareBytes)>,
+    /// What each guardian holds: the key with which they approve, and their share for each place.
+    pub guardians: Vec<(SigningKey, Vec<ShareBytes>)>,
     /// Each custodian's share, by member.
     pub custodians: Vec<ShareBytes>,
 }
 
-/// Seals the package under fresh keys and splits these. `None` when the numbers do not fit together.
+/// Seals the package for each place under fresh keys and splits these. `None` when the numbers do not fit together.
 pub fn prepare_recovery(
     faults: Faults,
     plan: &RecoveryPlan<'_>,
@@ -56,49 +56,69 @@ pub fn prepare_recovery(
     let mut name = [0; 32];
     rng.fill_bytes(&mut name);
     let name = Digest::from_bytes(name);
-    let (guardians, custodians) = (Secret::random(rng), Secret::random(rng));
-    let (for_guardians, for_custodians) = (guardian_context(&name), custodian_context(&name));
-    let needed = Threshold::new(plan.needed)?;
-    let guardian_shares = sharing::split(&guardians, needed, plan.guardians, rng).ok()?;
+    let (custodians, context) = (Secret::random(rng), custodian_context(&name));
     let threshold = Threshold::new(faults.key_threshold())?;
-    let custodian_shares = sharing::split(&custodians, threshold, faults.members(), rng).ok()?;
-    let key = package_key(&guardians, &custodians, &name);
-    let package = seal_body(&key, RECOVERY_PACKAGE_PLAIN_BYTES, &encode(plan.package), rng).ok()?;
-    let place = |place: u16| CasePlace {
-        opener: opener_key(&guardians, &name, place).public_key(),
-        veto: veto_key(plan.vetoes, place).public_key(),
-    };
-    let places = (1_u16..).take(RECOVERY_CASES_MAX).map(place).collect();
-    let keys: Vec<SigningKey> = guardian_shares.iter().map(|_| SigningKey::generate(rng)).collect();
-    let hashes = |context: &Digest, shares: &[Share]| {
-        shares.iter().map(|share| sharing::share_hash(context.as_bytes(), share)).collect()
-    };
+    let shares = sharing::split(&custodians, threshold, faults.members(), rng).ok()?;
+    let mut guardians: Vec<(SigningKey, Vec<ShareBytes>)> =
+        (0..plan.guardians).map(|_| (SigningKey::generate(rng), Vec::new())).collect();
+    let mut places = Vec::with_capacity(RECOVERY_CASES_MAX);
+    for number in (1_u16..).take(RECOVERY_CASES_MAX) {
+        let (place, theirs) = prepare_place(plan, &name, number, &custodians, rng)?;
+        places.push(place);
+        guardians.iter_mut().zip(theirs).for_each(|((_, shares), share)| shares.push(share));
+    }
     let terms = RecoveryTerms {
         name,
         chain: plan.chain,
         data: plan.data,
         delay_ms: plan.delay_ms,
         needed: plan.needed,
-        guardians: List::new(keys.iter().map(SigningKey::public_key).collect()).ok()?,
-        guardian_hashes: List::new(hashes(&for_guardians, &guardian_shares)).ok()?,
-        guardian_key: sharing::key_commitment(for_guardians.as_bytes(), &guardians),
+        guardians: List::new(guardians.iter().map(|(key, _)| key.public_key()).collect()).ok()?,
         places: List::new(places).ok()?,
         threshold: faults.key_threshold(),
-        share_hashes: List::new(hashes(&for_custodians, &custodian_shares)).ok()?,
-        custodian_key: sharing::key_commitment(for_custodians.as_bytes(), &custodians),
-        package: Blob::new(package).ok()?,
+        share_hashes: List::new(hashes(&context, &shares)).ok()?,
+        custodian_key: sharing::key_commitment(context.as_bytes(), &custodians),
     };
-    let bytes = |share: Share| ShareBytes(share.into_parts().1);
-    let guardians = keys.into_iter().zip(guardian_shares.into_iter().map(bytes)).collect();
-    let custodians = custodian_shares.into_iter().map(bytes).collect();
+    let custodians = shares.into_iter().map(bytes).collect();
     terms.sound(faults).then_some(RecoveryParts { terms, guardians, custodians })
 }
 
-/// Whether this is the share that was prepared for a guardian, by their place from 0.
+/// One place, with each guardian's share for it.
+fn prepare_place(
+    plan: &RecoveryPlan<'_>,
+    name: &Digest,
+    number: u16,
+    custodians: &Secret<32>,
+    rng: &mut impl CryptoRng,
+) -> Option<(CasePlace, Vec<ShareBytes>)> {
+    let (guardians, context) = (Secret::random(rng), guardian_context(name, number));
+    let shares = sharing::split(&guardians, Threshold::new(plan.needed)?, plan.guardians, rng).ok()?;
+    let key = package_key(&guardians, custodians, name);
+    let package = seal_body(&key, RECOVERY_PACKAGE_PLAIN_BYTES, &encode(plan.package), rng).ok()?;
+    let place = CasePlace {
+        opener: opener_key(&guardians, name, number).public_key(),
+        veto: veto_key(plan.vetoes, number).public_key(),
+        guardian_hashes: List::new(hashes(&context, &shares)).ok()?,
+        guardian_key: sharing::key_commitment(context.as_bytes(), &guardians),
+        package: Blob::new(package).ok()?,
+    };
+    Some((place, shares.into_iter().map(bytes).collect()))
+}
+
+fn hashes(context: &Digest, shares: &[Share]) -> Vec<Digest> {
+    shares.iter().map(|share| sharing::share_hash(context.as_bytes(), share)).collect()
+}
+
+fn bytes(share: Share) -> ShareBytes {
+    ShareBytes(share.into_parts().1)
+}
+
+/// Whether this is the share that was prepared for a guardian, by their place among them from 0, for a case, by its
+/// place from 1.
 #[must_use]
-pub fn is_guardians(terms: &RecoveryTerms, guardian: u16, share: &ShareBytes) -> bool {
-    let expected = terms.guardian_hashes.get(usize::from(guardian));
-    is_share(&guardian_context(&terms.name), expected, guardian, share)
+pub fn is_guardians(terms: &RecoveryTerms, place: u16, guardian: u16, share: &ShareBytes) -> bool {
+    let expected = terms.place(place).and_then(|place| place.guardian_hashes.get(usize::from(guardian)));
+    is_share(&guardian_context(&terms.name, place), expected, guardian, share)
 }
 
 /// Whether this is the share that was prepared for a custodian.
@@ -108,27 +128,35 @@ pub fn is_custodians(terms: &RecoveryTerms, custodian: MemberIndex, share: &Shar
     is_share(&custodian_context(&terms.name), expected, custodian.get(), share)
 }
 
-/// The guardians' key, of enough of their shares by place.
+/// The guardians' key for a case, of enough of their shares by guardian.
 ///
 /// # Errors
-/// [`ShareFault::TooFew`]; [`ShareFault::Key`] when shares are not what was prepared.
-pub fn guardians_key(terms: &RecoveryTerms, shares: &[(u16, ShareBytes)]) -> Result<Secret<32>, ShareFault> {
-    combine(&guardian_context(&terms.name), terms.needed, &terms.guardian_key, shares)
+/// [`ShareFault::TooFew`]; [`ShareFault::Key`] when shares are not what was prepared; [`ShareFault::Shape`] for a
+/// place that there is none of.
+pub fn guardians_key(
+    terms: &RecoveryTerms,
+    place: u16,
+    shares: &[(u16, ShareBytes)],
+) -> Result<Secret<32>, ShareFault> {
+    let prepared = terms.place(place).ok_or(ShareFault::Shape)?;
+    combine(&guardian_context(&terms.name, place), terms.needed, &prepared.guardian_key, shares)
 }
 
-/// Opens the package with the guardians' key and enough custodians' shares.
+/// Opens the package of a place with the guardians' key for it and enough custodians' shares.
 ///
 /// # Errors
 /// [`ShareFault::TooFew`]; [`ShareFault::Key`] when shares are not what was prepared, or the package is not what
-/// a wallet seals.
+/// a wallet seals; [`ShareFault::Shape`] for a place that there is none of.
 pub fn open_package(
     terms: &RecoveryTerms,
+    place: u16,
     guardians: &Secret<32>,
     shares: &[(u16, ShareBytes)],
 ) -> Result<RecoveryPackage, ShareFault> {
+    let prepared = terms.place(place).ok_or(ShareFault::Shape)?;
     let custodians = combine(&custodian_context(&terms.name), terms.threshold, &terms.custodian_key, shares)?;
     let key = package_key(guardians, &custodians, &terms.name);
-    let plain = open_body(&key, &terms.package).map_err(|_| ShareFault::Key)?;
+    let plain = open_body(&key, &prepared.package).map_err(|_| ShareFault::Key)?;
     decode(&plain, RECOVERY_PACKAGE_PLAIN_BYTES).map_err(|_| ShareFault::Key)
 }
 

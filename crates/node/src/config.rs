@@ -8,6 +8,7 @@ use figment::Figment;
 use figment::error::Kind;
 use figment::providers::{Env, Format, Toml};
 use salus_wire::MemberIndex;
+use salus_wire::limits::RECOVERY_DELAY_MS_SAFE;
 use serde::Deserialize;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -50,6 +51,10 @@ pub struct NodeConfig {
     pub service_key_file: PathBuf,
     /// The key to which writers seal shares.
     pub custodian_key_file: PathBuf,
+    /// The shortest delay of a patient's recovery that this custodian keeps, in milliseconds: 24 hours when left out.
+    /// Shorter is for trials: whoever copies a wallet for which nothing is prepared could take it before its owner
+    /// notices.
+    pub recovery_delay_ms_min: u64,
     /// How often each caller may ask.
     pub rates: Rates,
 }
@@ -72,6 +77,8 @@ struct File {
     consensus_key_file: PathBuf,
     service_key_file: PathBuf,
     custodian_key_file: PathBuf,
+    #[serde(default)]
+    recovery_delay_ms_min: Option<u64>,
     #[serde(default)]
     rates: Rates,
 }
@@ -109,6 +116,7 @@ impl File {
             consensus_key_file: folder.join(self.consensus_key_file),
             service_key_file: folder.join(self.service_key_file),
             custodian_key_file: folder.join(self.custodian_key_file),
+            recovery_delay_ms_min: self.recovery_delay_ms_min.unwrap_or(RECOVERY_DELAY_MS_SAFE),
             rates: self.rates,
         }
     }
@@ -161,6 +169,7 @@ mod tests {
         assert_eq!(config.machine_key_file, Path::new("/etc/salus/machine.key"));
         assert_eq!(config.listen_rpc.port(), 7102);
         assert_eq!(config.rates, Rates::default());
+        assert_eq!(config.recovery_delay_ms_min, RECOVERY_DELAY_MS_SAFE);
     }
 
     #[test]

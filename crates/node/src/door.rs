@@ -94,7 +94,6 @@ impl Door {
             }
             Request::Erase(request) => {
                 let eraser = self.eraser.as_ref().ok_or(refused::bare(Code::NotReady))?;
-                self.recovery()?.heed(&request.terms).await?;
                 eraser.answer(request).await.map(Response::Erased)
             }
             Request::KeepRecovery(deposit) => self.recovery()?.keep(*deposit).await,
@@ -121,8 +120,8 @@ impl Door {
             Request::Put(put) => (&gates.puts, put_cost(put)),
             Request::Fetch(_) => (&gates.fetches, 1),
             Request::Deposit(_) => (&gates.deposits, 1),
-            Request::Release(_) | Request::Erase(_) | Request::Recover(_) => (&gates.releases, 1),
-            Request::KeepRecovery(_) => (&gates.deposits, 1),
+            Request::Release(_) | Request::Erase(_) => (&gates.releases, 1),
+            Request::KeepRecovery(_) | Request::Recover(_) => (&gates.recoveries, 1),
             Request::Prepare(_) | Request::BreakGlass(_) | Request::Reviews(_) => (&gates.emergencies, 1),
         };
         gate.enter(caller, cost, &self.office.clock).map(Some)

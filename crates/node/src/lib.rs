@@ -28,6 +28,7 @@ pub mod office;
 pub mod recovery;
 pub mod refusals;
 pub mod run;
+mod turns;
 
 mod follow;
 mod refused;

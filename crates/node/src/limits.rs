@@ -32,6 +32,8 @@ pub const RELEASES_AT_ONCE: usize = 32;
 /// Emergencies being prepared, decided or reviewed. They have places of their own, so that no flood of other
 /// work keeps one waiting.
 pub const EMERGENCIES_AT_ONCE: usize = 32;
+/// Recoveries being prepared or given, apart from other work for the same reason.
+pub const RECOVERIES_AT_ONCE: usize = 8;
 /// Places that there are however slow the work goes: on a slow machine a block takes long whatever is in
 /// it, and fewer transactions in it would only be fewer.
 const PLACES_MIN: usize = 128;
@@ -88,6 +90,8 @@ pub struct Rates {
     pub releases: NonZeroU32,
     /// Emergencies.
     pub emergencies: NonZeroU32,
+    /// Recoveries.
+    pub recoveries: NonZeroU32,
 }
 
 impl Default for Rates {
@@ -103,6 +107,7 @@ impl Default for Rates {
             deposits: rate(64),
             releases: rate(16),
             emergencies: rate(8),
+            recoveries: rate(4),
         }
     }
 }
@@ -118,6 +123,7 @@ pub struct Gates {
     pub(crate) deposits: Gate,
     pub(crate) releases: Gate,
     pub(crate) emergencies: Gate,
+    pub(crate) recoveries: Gate,
 }
 
 /// A number of places, and a rate for each caller.
@@ -167,6 +173,7 @@ impl Gates {
             deposits: Gate::new(DEPOSITS_AT_ONCE, rates.deposits, patient, Code::CustodianBusy),
             releases: Gate::new(RELEASES_AT_ONCE, rates.releases, patient, Code::CustodianBusy),
             emergencies: Gate::new(EMERGENCIES_AT_ONCE, rates.emergencies, patient, Code::CustodianBusy),
+            recoveries: Gate::new(RECOVERIES_AT_ONCE, rates.recoveries, patient, Code::CustodianBusy),
         }
     }
 }

@@ -6,24 +6,21 @@
 
 use crate::office::Office;
 use crate::refused;
+use crate::turns::Turns;
 use salus_consent::{
-    Denied, Desk, RecoveryPermit, ShownPart, Stage, contested, in_charge, lets_stand, recovery_reads, stages,
+    Denied, Desk, RecoveryPermit, ShownPart, contested, in_charge, lets_stand, may_replace, recovery_reads,
 };
-use salus_crypto::chain::{CHAIN_LEN_MAX, ChainAnchor, Link};
-use salus_crypto::digest::Digest;
+use salus_crypto::chain::ChainAnchor;
 use salus_crypto::kem::KemSecretKey;
-use salus_crypto::secret::Secret;
 use salus_crypto::sign::PublicKey;
 use salus_store::Recoveries;
 use salus_store::recovery::{KeptRecovery, SuccessorPromise};
-use salus_wire::erasure::EraseTerms;
 use salus_wire::limits::RPC_BYTES_MAX;
 use salus_wire::recovery::{
-    RecoverRequest, Recovered, RecoveryDeposit, RecoveryPart, recovered_info, recovered_message,
+    RecoverRequest, Recovered, RecoveryDeposit, RecoveryPart, RecoveryTerms, recovered_info, recovered_message,
     recovery_deposit_info, recovery_deposit_message, terms_digest,
 };
 use salus_wire::rpc::{Refusal, Response};
-use salus_wire::state::Standing;
 use salus_wire::{Code, Height, StateKey, StateValue, decode, encode, namespaces};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -33,16 +30,27 @@ pub struct Recovery {
     desk: Mutex<Desk>,
     kem: Arc<KemSecretKey>,
     kept: Recoveries,
-    /// One change at a time: what is kept is read, judged and written before the next is.
-    turn: tokio::sync::Mutex<()>,
+    /// The shortest delay that it keeps, in milliseconds.
+    least_delay_ms: u64,
+    /// One change of a chain at a time: what is kept is read, judged and written before the next is.
+    chains: Turns,
+}
+
+/// What is kept already when a preparation is brought.
+enum Known {
+    /// This very one.
+    This,
+    /// None that stands in its way.
+    Nothing,
 }
 
 impl Recovery {
-    /// The role over what a disk holds; `kem` opens what is sealed to this custodian.
+    /// The role over what a disk holds; `kem` opens what is sealed to this custodian. It keeps no preparation with a
+    /// delay under `least_delay_ms`: a patient must have the time to notice.
     #[must_use]
-    pub fn new(office: Arc<Office>, kem: Arc<KemSecretKey>, kept: Recoveries) -> Self {
+    pub fn new(office: Arc<Office>, kem: Arc<KemSecretKey>, kept: Recoveries, least_delay_ms: u64) -> Self {
         let desk = Mutex::new(Desk::new(office.chain, office.me));
-        Self { office, desk, kem, kept, turn: tokio::sync::Mutex::new(()) }
+        Self { office, desk, kem, kept, least_delay_ms, chains: Turns::default() }
     }
 
     /// Keeps what a patient prepared.
@@ -61,11 +69,17 @@ impl Recovery {
         let view = office.view(shown.reads()).await?;
         let prepared = shown.check(&view, office.faults, office.me, office.now()).map_err(refused::denied)?;
         let terms = prepared.terms();
+        if terms.delay_ms < self.least_delay_ms {
+            let detail = format!("this custodian takes {} ms at least", self.least_delay_ms);
+            return Err(refused::because(Code::RecoveryTooShort, &detail));
+        }
         self.in_charge(&terms.chain, &terms.data, Height::new(0)).await?;
-        let _turn = self.turn.lock().await;
-        let successor = self.may_replace(terms.chain, &terms_digest(terms)).await?;
+        let _turn = self.chains.of(terms.chain.as_bytes()).await;
+        if let Known::This = self.may_keep(terms).await? {
+            return Ok(Response::RecoveryKept);
+        }
         let (entry, terms, share) = prepared.into_parts();
-        let kept = KeptRecovery { entry, terms, share, successor };
+        let kept = KeptRecovery { entry, terms, share, successor: None };
         let durable =
             self.kept.keep(&kept, &mut office.rng()?).await.map_err(|error| refused::store(&error))?;
         Ok(durable.kept())
@@ -88,37 +102,25 @@ impl Recovery {
 
     /// Whoever holds the old wallet cannot put guardians of their own in the place of the patient's while these
     /// can act: another preparation is taken only when the one before was withdrawn for as long as its delay, and
-    /// no case of it lives.
-    async fn may_replace(&self, chain: ChainAnchor, terms: &Digest) -> Result<Option<ChainAnchor>, Refusal> {
-        let Some(old) = self.kept.of_chain(&chain).await.map_err(|error| refused::store(&error))? else {
-            return Ok(None);
+    /// no case of it lives; and its delay is not shorter.
+    async fn may_keep(&self, terms: &RecoveryTerms) -> Result<Known, Refusal> {
+        let Some(old) = self.kept.of_chain(&terms.chain).await.map_err(|error| refused::store(&error))? else {
+            return Ok(Known::Nothing);
         };
-        if terms_digest(&old.terms) == *terms {
-            return Ok(old.successor);
+        if terms_digest(&old.terms) == terms_digest(terms) {
+            return Ok(Known::This);
         }
-        let (at, values) = (self.office.read)(recovery_reads(&old.terms, old.entry)).await?;
-        let standing = match values.first() {
-            Some(Some(StateValue::Grant(record))) => record.standing,
-            _ => return Err(refused::denied(Denied::ViewIncomplete)),
-        };
-        let Standing::Revoked(withdrawn) = standing else {
-            return Err(refused::because(Code::AlreadyExists, "another preparation of this chain stands"));
-        };
-        let cases: Vec<_> = values
-            .iter()
-            .skip(1)
-            .map(|value| match value {
-                Some(StateValue::Case(record)) => Some(record),
-                _ => None,
-            })
-            .collect();
-        let lives = |stage: &Stage| matches!(stage, Stage::Open { .. } | Stage::Behind | Stage::Over);
-        let waited = at.time >= withdrawn.time.plus_ms(old.terms.delay_ms);
-        if !waited || stages(&old.terms, Some(withdrawn), &cases, at.time).iter().any(lives) {
-            let detail = "the preparation before was withdrawn less than its delay ago, or has an open case";
-            return Err(refused::because(Code::AlreadyExists, detail));
+        if terms.delay_ms < old.terms.delay_ms {
+            return Err(refused::because(Code::RecoveryTooShort, "the one before has a longer delay"));
         }
-        Ok(None)
+        let view = self.office.view(recovery_reads(&old.terms, old.entry)).await?;
+        match may_replace(&old.terms, old.entry, &view, self.office.now()).map_err(refused::denied)? {
+            true => Ok(Known::Nothing),
+            false => Err(refused::because(
+                Code::AlreadyExists,
+                "the preparation before stands, was withdrawn less than its delay ago, or has an open case",
+            )),
+        }
     }
 
     /// Gives this custodian's share to the new wallet of a case that is over.
@@ -129,9 +131,13 @@ impl Recovery {
         let office = &self.office;
         let admitted =
             self.desk(|desk| desk.admit_recovery(request, office.now())).map_err(refused::denied)?;
-        let _turn = self.turn.lock().await;
-        let found = self.kept.of_name(admitted.name()).await.map_err(|error| refused::store(&error))?;
-        let kept = found.ok_or_else(|| refused::denied(Denied::NoRecovery))?;
+        let named = async || {
+            let found = self.kept.of_name(admitted.name()).await.map_err(|error| refused::store(&error))?;
+            found.ok_or_else(|| refused::denied(Denied::NoRecovery))
+        };
+        let _turn = self.chains.of(named().await?.terms.chain.as_bytes()).await;
+        // It may have been replaced while this waited.
+        let kept = named().await?;
         let view = office.view(recovery_reads(&kept.terms, kept.entry)).await?;
         let permit =
             admitted.decide(&kept.terms, kept.entry, &view, office.now()).map_err(refused::denied)?;
@@ -162,28 +168,30 @@ impl Recovery {
         in_charge(chain, data, before.as_ref().map(|kept| &kept.terms)).map_err(refused::denied)
     }
 
-    /// Whether an order of erasure may be obeyed: not while a case of its chain is open, nor when one has ended it.
-    /// Whether it is an order, the eraser finds out.
+    /// Whether an order of erasure for a chain may be obeyed: not while a case of it is open, nor when one has ended
+    /// it.
     ///
     /// # Errors
     /// As [`Recovery::in_charge`].
-    pub async fn heed(&self, terms: &EraseTerms) -> Result<(), Refusal> {
-        if !(1..=CHAIN_LEN_MAX).contains(&terms.index) {
-            return Err(refused::denied(Denied::NoSuchPlace));
-        }
-        let link = Link::from_secret(Secret::from_bytes(*terms.link.0.danger_expose())).back(terms.index);
-        let chain = ChainAnchor::from_digest(Digest::from_bytes(*link.to_secret().danger_expose()));
-        if let Some(kept) = self.kept.of_chain(&chain).await.map_err(|error| refused::store(&error))? {
-            let view = self.office.view(recovery_reads(&kept.terms, kept.entry)).await?;
-            let contested = contested(&kept.terms, kept.entry, &view, self.office.now());
-            if contested.map_err(refused::denied)? {
-                return Err(refused::because(
-                    Code::ChainMoved,
-                    "a case of recovery is open, or has ended it",
-                ));
+    pub async fn heed(&self, chain: &ChainAnchor) -> Result<(), Refusal> {
+        let kept = self.kept.of_chain(chain).await.map_err(|error| refused::store(&error))?;
+        let Some(kept) = kept else { return Ok(()) };
+        let view = self.office.view(recovery_reads(&kept.terms, kept.entry)).await?;
+        match contested(&kept.terms, kept.entry, &view, self.office.now()).map_err(refused::denied)? {
+            false => Ok(()),
+            true => {
+                Err(refused::because(Code::ChainMoved, "a case of recovery is open, or has ended the chain"))
             }
         }
-        Ok(())
+    }
+
+    /// Destroys what is kept for a chain whose holder ordered it.
+    ///
+    /// # Errors
+    /// A refusal; some of it may be there still.
+    pub async fn destroy(&self, chain: &ChainAnchor) -> Result<(), Refusal> {
+        let _turn = self.chains.of(chain.as_bytes()).await;
+        self.kept.destroy(chain).await.map_err(|error| refused::store(&error))
     }
 
     async fn lets_stand(&self, chain: &ChainAnchor, granted: Height) -> Result<(), Refusal> {

@@ -102,7 +102,8 @@ impl Node {
         let writer = Writer::Threads(Runtime::current());
         let activity = Arc::new(ActivityBook::new(Arc::clone(&office), kept, writer));
         let kept = Recoveries::open(&config.data_dir.join("recovery"), keys.recovery)?;
-        let recovery = Arc::new(Recovery::new(Arc::clone(&office), Arc::clone(&kem), kept));
+        let least = config.recovery_delay_ms_min;
+        let recovery = Arc::new(Recovery::new(Arc::clone(&office), Arc::clone(&kem), kept, least));
         let submit = submit_to(engine.handle());
         let eraser = Eraser::new(
             Arc::clone(&office),
@@ -110,7 +111,8 @@ impl Node {
             Arc::clone(&erasures),
             Arc::clone(&emergency),
             submit,
-        );
+        )
+        .knowing(Arc::clone(&recovery));
         let custodian = Custodian::new(
             Arc::clone(&office),
             Arc::clone(&shares),

@@ -105,6 +105,7 @@ fn member() -> Member {
         service_key_file: at.join("service.key"),
         custodian_key_file: at.join("custodian.key"),
         erasures_dir: at.join("machine.erasures"),
+        recovery_delay_ms_min: salus_wire::limits::RECOVERY_DELAY_MS_SAFE,
         rates: Rates::default(),
     };
     Member { dir, config, consortium, authority, registrar }

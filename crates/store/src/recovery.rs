@@ -23,7 +23,7 @@ const NAMES: &str = "name";
 const SUCCESSORS: &str = "successor";
 /// Bytes of one object before sealing: the longest terms, and change.
 const OBJECT_BYTES_MAX: usize =
-    RECOVERY_PACKAGE_BYTES + 64 * (GUARDIANS_MAX + RECOVERY_CASES_MAX) + 32 * MEMBERS_MAX + 1_024;
+    RECOVERY_CASES_MAX * (RECOVERY_PACKAGE_BYTES + 32 * GUARDIANS_MAX + 128) + 32 * GUARDIANS_MAX + 32 * MEMBERS_MAX + 1_024;
 /// Keep the names of objects apart under one key.
 const CHAIN_LABEL: &[u8] = b"recovery chain";
 const NAME_LABEL: &[u8] = b"recovery name";
@@ -81,7 +81,8 @@ impl Recoveries {
         Self { disk, key }
     }
 
-    /// Keeps a preparation that the caller has checked, in place of what was kept for its chain.
+    /// Keeps a preparation that the caller has checked, in place of what was kept for its chain. One caller at a time
+    /// for a chain.
     ///
     /// # Errors
     /// As [`Disk::persist`].
@@ -91,11 +92,32 @@ impl Recoveries {
         rng: &mut impl CryptoRng,
     ) -> Result<Durable<RecoveryPromise>, StoreError> {
         let terms = &kept.terms;
+        let before = self.of_chain(&terms.chain).await?;
         let writes = vec![
             self.write(self.chain_object(&terms.chain), &encode(kept), rng),
             self.write(self.name_object(&terms.name), &encode(&terms.chain), rng),
         ];
-        self.disk.persist(Plan { writes, promise: RecoveryPromise }).await
+        let durable = self.disk.persist(Plan { writes, promise: RecoveryPromise }).await?;
+        if let Some(before) = before.filter(|before| before.terms.name != terms.name) {
+            self.disk.remove(&self.name_object(&before.terms.name)).await?;
+        }
+        Ok(durable)
+    }
+
+    /// Destroys what is kept for a chain, durably; of what is not kept nothing is left to destroy.
+    ///
+    /// # Errors
+    /// As [`Recoveries::of_chain`]; some of it may be there still.
+    pub async fn destroy(&self, chain: &ChainAnchor) -> Result<(), StoreError> {
+        let Some(kept) = self.of_chain(chain).await? else { return Ok(()) };
+        self.disk.remove(&self.name_object(&kept.terms.name)).await?;
+        if let Some(successor) = &kept.successor {
+            self.disk.remove(&self.successor_object(successor, &kept.terms.data)).await?;
+        }
+        // What names the others goes last, so that this can be done again when it was cut short.
+        [NAMES, SUCCESSORS].into_iter().try_for_each(|folder| self.disk.sync(folder))?;
+        self.disk.remove(&self.chain_object(chain)).await?;
+        self.disk.sync(CHAINS)
     }
 
     /// Remembers which chain has come in the place of that of `kept`, which names it.

@@ -115,6 +115,7 @@ codes! {
     RecoveryVetoed = 2042, Caller, "this case of recovery was vetoed, or another one or a withdrawal came before it", "ask the patient, and have the guardians approve a new case";
     RecoveryApproval = 2043, Caller, "too few of the named guardians approved this case", "have as many different guardians approve the same case as were named for it";
     ChainMoved = 2044, Caller, "a recovery has ended the chain of this grant or order, or is open and older", "ask the patient for a grant of the wallet that came in its place, or to veto";
+    RecoveryTooShort = 2045, Caller, "the delay of this recovery is shorter than this custodian takes, or than the one before it", "prepare it with a longer --delay";
     // 3xxx: stores
     BadFragment = 3001, Peer, "a fragment does not match its manifest", "the read goes on with other stores, report the store that served it";
     StoreFull = 3002, Ours, "the store has no room", "add space, the gateway keeps the data until then";

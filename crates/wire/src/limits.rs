@@ -92,12 +92,17 @@ pub const RECOVERY_PACKAGE_PLAIN_BYTES: usize = 384;
 pub const RECOVERY_PACKAGE_BYTES: usize = 32 + 2 + RECOVERY_PACKAGE_PLAIN_BYTES + 16;
 /// The shortest delay of a recovery: for trials and tests.
 pub const RECOVERY_DELAY_MS_MIN: u64 = 1_000;
-/// The shortest that leaves a patient the time to notice; the command line warns below it.
+/// The shortest that leaves a patient the time to notice: what custodians take at least when they are not told
+/// otherwise.
 pub const RECOVERY_DELAY_MS_SAFE: u64 = 24 * 3_600_000;
 /// The longest.
 pub const RECOVERY_DELAY_MS_MAX: u64 = 90 * 24 * 3_600_000;
 /// Milliseconds between a new wallet's asking and its case, within which guardians' approvals are good.
 pub const RECOVERY_APPROVAL_MS_MAX: u64 = 7 * 24 * 3_600_000;
+/// Milliseconds after its asking until which a new wallet opens a case: a day before approvals are too old.
+pub const RECOVERY_OPEN_MS_MAX: u64 = 6 * 24 * 3_600_000;
+/// Milliseconds by which a new wallet's asking may differ from a guardian's clock.
+pub const RECOVERY_ASK_MS_MAX: u64 = 24 * 3_600_000;
 /// Milliseconds by which the sending time of a request may differ from the receiver's clock.
 pub const REQUEST_SKEW_MS_MAX: u64 = 30_000;
 /// Milliseconds behind its own clock at which a member's ledger view counts as stale.
@@ -124,6 +129,7 @@ const _: () = assert!(FRAME_BYTES_MAX < SEGMENT_BYTES_MAX);
 const _: () = assert!(VIEW_STALE_MS < LIST_STALE_MS);
 const _: () = assert!(RECOVERY_DELAY_MS_MIN < RECOVERY_DELAY_MS_SAFE);
 const _: () = assert!(RECOVERY_DELAY_MS_SAFE < RECOVERY_DELAY_MS_MAX);
+const _: () = assert!(RECOVERY_OPEN_MS_MAX < RECOVERY_APPROVAL_MS_MAX);
 /// Rows in one page of activity.
 pub const ACTIVITY_ROWS_MAX: usize = 4_096;
 /// Milliseconds of a day of UTC.

@@ -125,6 +125,8 @@ pub const RECOVERY_CASE_ID: Namespace = Namespace::new("salus/recovery-case-id/v
 pub const RECOVERY_CASE: Namespace = Namespace::new("salus/recovery-case/v1");
 /// Signed: a guardian's approval.
 pub const RECOVERY_APPROVAL: Namespace = Namespace::new("salus/recovery-approval/v1");
+/// Hashed: what a new wallet asks of its guardians.
+pub const RECOVERY_ASK: Namespace = Namespace::new("salus/recovery-ask/v1");
 /// Hashed: the context to which an approval is sealed for the new wallet.
 pub const RECOVERY_APPROVAL_SEAL: Namespace = Namespace::new("salus/recovery-approval-seal/v1");
 /// Signed: a preparation brought to a custodian, by its entry's one-time key.
@@ -205,6 +207,7 @@ pub const ALL: &[Namespace] = &[
     RECOVERY_CASE_ID,
     RECOVERY_CASE,
     RECOVERY_APPROVAL,
+    RECOVERY_ASK,
     RECOVERY_APPROVAL_SEAL,
     RECOVERY_DEPOSIT,
     RECOVERY_ENVELOPE,

@@ -52,10 +52,6 @@ pub struct RecoveryTerms {
     pub needed: u16,
     /// What each guardian approves with.
     pub guardians: List<PublicKey, GUARDIANS_MAX>,
-    /// The hash of each guardian's share, in the same order.
-    pub guardian_hashes: List<Digest, GUARDIANS_MAX>,
-    /// The commitment to the key that guardians' shares make.
-    pub guardian_key: Digest,
     /// The cases that there can be, from place 1.
     pub places: List<CasePlace, RECOVERY_CASES_MAX>,
     /// Custodians whose shares make their key.
@@ -64,17 +60,22 @@ pub struct RecoveryTerms {
     pub share_hashes: List<Digest, MEMBERS_MAX>,
     /// The commitment to the key that custodians' shares make.
     pub custodian_key: Digest,
-    /// [`RecoveryPackage`], sealed under [`package_key`].
-    pub package: Blob<RECOVERY_PACKAGE_BYTES>,
 }
 
-/// One case that there can be. Each has keys of its own, so that nothing on the ledger ties two together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+/// One case that there can be. Each has secrets of its own: nothing on the ledger ties two together, and whoever was
+/// given what guardians hold for one can open no other.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct CasePlace {
     /// Opens the case; see [`opener_key`].
     pub opener: PublicKey,
     /// Vetoes it; see [`veto_key`].
     pub veto: PublicKey,
+    /// The hash of each guardian's share for this place, in the order of guardians.
+    pub guardian_hashes: List<Digest, GUARDIANS_MAX>,
+    /// The commitment to the key that these shares make.
+    pub guardian_key: Digest,
+    /// [`RecoveryPackage`], sealed under [`package_key`].
+    pub package: Blob<RECOVERY_PACKAGE_BYTES>,
 }
 
 /// What of a wallet comes back. Padded to [`crate::limits::RECOVERY_PACKAGE_PLAIN_BYTES`].
@@ -196,9 +197,9 @@ impl RecoveryTerms {
         let places: std::collections::BTreeSet<&PublicKey> =
             self.places.iter().map(|place| &place.opener).collect();
         distinct.len() == guardians
-            && self.guardian_hashes.len() == guardians
             && (GUARDIANS_NEEDED_MIN..=u16::try_from(guardians).unwrap_or(0)).contains(&self.needed)
             && !self.places.is_empty()
+            && self.places.iter().all(|place| place.guardian_hashes.len() == guardians)
             && places.len() == self.places.len()
             && self.threshold == faults.key_threshold()
             && self.share_hashes.len() == usize::from(faults.members())
@@ -226,10 +227,10 @@ pub fn terms_digest(terms: &RecoveryTerms) -> Digest {
     sha256(namespaces::RECOVERY_TERMS, &[&encode(terms)])
 }
 
-/// The context of the guardians' shares and their key.
+/// The context of the guardians' shares for one place and their key.
 #[must_use]
-pub fn guardian_context(name: &Digest) -> Digest {
-    sha256(namespaces::RECOVERY_GUARDIANS, &[name.as_bytes()])
+pub fn guardian_context(name: &Digest, place: u16) -> Digest {
+    sha256(namespaces::RECOVERY_GUARDIANS, &[name.as_bytes(), &place.to_le_bytes()])
 }
 
 /// The context of the custodians' shares and their key.
@@ -238,14 +239,14 @@ pub fn custodian_context(name: &Digest) -> Digest {
     sha256(namespaces::RECOVERY_CUSTODIANS, &[name.as_bytes()])
 }
 
-/// The key of the package: of both keys, neither of which says anything of it alone (RFC 5869, 3.1, with one as
+/// The key of a place's package: of both keys, neither of which says anything of it alone (RFC 5869, 3.1, with one as
 /// the salt).
 #[must_use]
 pub fn package_key(guardians: &Secret<32>, custodians: &Secret<32>, name: &Digest) -> Secret<32> {
     kdf::derive(namespaces::RECOVERY_KEY, guardians, custodians.danger_expose(), &[name.as_bytes()])
 }
 
-/// The key that opens the case at a place: of the guardians' key, so that fewer than enough cannot take its name.
+/// The key that opens the case at a place: of the guardians' key for it, so that fewer than enough cannot take its name.
 #[must_use]
 pub fn opener_key(guardians: &Secret<32>, name: &Digest, place: u16) -> SigningKey {
     let info: [&[u8]; 2] = [name.as_bytes(), &place.to_le_bytes()];
@@ -309,6 +310,12 @@ pub fn recovered_info(chain: ChainId, custodian: MemberIndex, case: &Case) -> Ve
 #[must_use]
 pub fn recovered_message(chain: ChainId, custodian: MemberIndex, case: &Case, sealed: &Sealed) -> Vec<u8> {
     encode(&(chain, custodian, case, sealed))
+}
+
+/// The digest of what a new wallet asks of its guardians, by whose first bytes people compare it.
+#[must_use]
+pub fn ask_digest(ask: &[u8]) -> Digest {
+    sha256(namespaces::RECOVERY_ASK, &[ask])
 }
 
 /// The HPKE info under which a guardian seals their approval and share to the new wallet.

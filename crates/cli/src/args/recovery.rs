@@ -27,11 +27,11 @@ pub(crate) enum RecoveryCommand {
         /// How many of them must approve.
         #[arg(long, default_value_t = 2)]
         needed: u16,
-        /// How long a case can be vetoed: 72h, 7d, 30m, 20s. Below 24h nobody may notice in time.
+        /// How long a case can be vetoed: 72h, 7d, 30m, 20s. Custodians take less than 24h only for trials.
         #[arg(long, default_value = DELAY, value_parser = milliseconds)]
         delay: u64,
-        /// Write the secret of the veto to this file, and keep it away from the wallet: then whoever steals the
-        /// wallet can veto nothing.
+        /// Write the veto to this file, and keep it away from the wallet: then whoever steals the wallet can veto
+        /// nothing, and the file alone can.
         #[arg(long)]
         veto: Option<PathBuf>,
     },
@@ -54,11 +54,15 @@ pub(crate) enum RecoveryCommand {
         /// What the patient gave, from `start`.
         #[arg(long)]
         ask: PathBuf,
+        /// What the patient told you, by voice: twenty letters and digits. Do not copy them from what came with the file.
+        #[arg(long)]
+        fingerprint: String,
         /// The approval to write, for the patient.
         #[arg(long)]
         out: PathBuf,
     },
-    /// Open the case with what guardians approved: the delay begins.
+    /// Open the case with what guardians approved: the delay begins. It may be given again; a case that was vetoed
+    /// is opened anew with new approvals.
     Open {
         #[command(flatten)]
         place: Place,
@@ -91,14 +95,14 @@ pub(crate) enum RecoveryCommand {
         #[arg(long)]
         guardian: Option<PathBuf>,
     },
-    /// Veto the open case. It is dead for good then.
+    /// Veto every case that is open. They are dead for good then.
     Veto {
         #[command(flatten)]
         place: Place,
         /// The patient's wallet.
-        #[arg(long)]
-        wallet: PathBuf,
-        /// The secret of the veto, if it is kept apart.
+        #[arg(long, required_unless_present = "veto", conflicts_with = "veto")]
+        wallet: Option<PathBuf>,
+        /// The veto, if it is kept apart: it needs no wallet.
         #[arg(long)]
         veto: Option<PathBuf>,
     },

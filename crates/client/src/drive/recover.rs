@@ -128,7 +128,7 @@ impl Consortium {
                     _ => None,
                 })
                 .collect();
-            return Ok(CaseStages { at, stages: stages(terms, withdrawn, &cases, at.time) });
+            return Ok(CaseStages { at, withdrawn, stages: stages(terms, withdrawn, &cases, at.time) });
         }
         Err(ClientError::Stale { faults })
     }

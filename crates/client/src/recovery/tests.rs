@@ -38,7 +38,7 @@ impl Scene {
 
     fn approve(&mut self, ask: &AskFile, guardians: &[usize], place: u16) -> Vec<ApprovalFile> {
         let Self { rng, guardians: files, .. } = self;
-        guardians.iter().map(|n| files[*n].approve(CHAIN, ask, place, rng).unwrap()).collect()
+        guardians.iter().map(|n| files[*n].approve(CHAIN, ask, place, NOW, rng).unwrap()).collect()
     }
 
     /// What custodians would give in the wallet's case.
@@ -78,7 +78,7 @@ fn two_guardians_and_three_custodians_give_the_wallet_back() {
     let mut scene = Scene::prepared();
     let (mut new, ask) = Wallet::replacing(NOW, &mut scene.rng);
     let approvals = scene.approve(&ask, &[2, 0], 1);
-    let opened = new.open_case(CHAIN, &approvals).unwrap();
+    let opened = new.open_case(CHAIN, &approvals, NOW).unwrap();
     assert_eq!(opened.entry, scene.old.prepared[0].entry(&scene.old.chain()));
     assert_eq!(opened.tx.signer, scene.old.prepared[0].terms.places[0].opener);
     // Until it is done it grants and prepares nothing.
@@ -106,7 +106,7 @@ fn approvals_that_are_not_enough_of_one_case_open_none() {
     let (mut new, ask) = Wallet::replacing(NOW, &mut scene.rng);
     let (_, other) = Wallet::replacing(NOW, &mut scene.rng);
     let refused = |new: &mut Wallet, files: &[ApprovalFile]| {
-        assert_eq!(code(new.open_case(CHAIN, files)), Some(Code::RecoveryApproval));
+        assert_eq!(code(new.open_case(CHAIN, files, NOW)), Some(Code::RecoveryApproval));
     };
     refused(&mut new, &[]);
     refused(&mut new, &scene.approve(&ask, &[1], 1));
@@ -118,17 +118,17 @@ fn approvals_that_are_not_enough_of_one_case_open_none() {
     apart.extend(scene.approve(&ask, &[1], 2));
     refused(&mut new, &apart);
     // A guardian whose share is not what was prepared counts for nothing.
-    let share = std::mem::replace(&mut scene.guardians[1].share, ShareBytes(Secret::from_bytes([1; 32])));
+    let share = std::mem::replace(&mut scene.guardians[1].shares[0], ShareBytes(Secret::from_bytes([1; 32])));
     refused(&mut new, &scene.approve(&ask, &[0, 1], 1));
-    scene.guardians[1].share = share;
+    scene.guardians[1].shares[0] = share;
     let key = std::mem::replace(&mut scene.guardians[1].key, ShareBytes(Secret::from_bytes([1; 32])));
     refused(&mut new, &scene.approve(&ask, &[0, 1], 1));
     scene.guardians[1].key = key;
     // One bad approval beside two good ones does no harm.
     let mut enough = scene.approve(&other, &[0], 1);
     enough.extend(scene.approve(&ask, &[0, 1], 1));
-    assert!(new.open_case(CHAIN, &enough).is_ok());
-    assert_eq!(code(scene.old.open_case(CHAIN, &enough)), Some(Code::RecoveryApproval));
+    assert!(new.open_case(CHAIN, &enough, NOW).is_ok());
+    assert_eq!(code(scene.old.open_case(CHAIN, &enough, NOW)), Some(Code::RecoveryApproval));
 }
 
 #[test]
@@ -136,7 +136,7 @@ fn an_answer_that_is_not_a_custodians_share_is_refused() {
     let mut scene = Scene::prepared();
     let (mut new, ask) = Wallet::replacing(NOW, &mut scene.rng);
     let approvals = scene.approve(&ask, &[0, 1], 1);
-    new.open_case(CHAIN, &approvals).unwrap();
+    new.open_case(CHAIN, &approvals, NOW).unwrap();
     let (from, good) = scene.given(&new, &[2]).remove(0);
     let key = service(2).public_key();
     assert!(new.recovered_share(CHAIN, from, &key, &good).is_some());
@@ -187,5 +187,71 @@ fn a_veto_is_signed_by_the_wallets_secret_or_by_one_kept_apart() {
     let (_, apart) = other.prepare_recovery(CHAIN, faults(), &wish(true), &mut scene.rng).unwrap();
     let prepared = &other.prepared[0];
     assert!(prepared.vetoes.is_none());
-    assert!(veto(CHAIN, &prepared.terms, &apart.unwrap(), 1).is_ok());
+    // What is kept apart needs no wallet.
+    let apart: VetoFile = decode(&encode(&apart.unwrap()), 1 << 20).unwrap();
+    assert_eq!((apart.entry, &apart.terms), (prepared.entry(&other.chain()), &prepared.terms));
+    let tx = apart.veto(CHAIN, 1).unwrap();
+    assert_eq!(tx.signer, prepared.terms.places[0].veto);
+}
+
+#[test]
+fn a_case_stays_as_it_was_made_until_it_is_dead() {
+    let mut scene = Scene::prepared();
+    let (mut new, ask) = Wallet::replacing(NOW, &mut scene.rng);
+    let first = scene.approve(&ask, &[0, 1], 1);
+    let tx = new.open_case(CHAIN, &first, NOW).unwrap().tx.clone();
+    // Other approvals would make another commitment than the one on the ledger.
+    let others = scene.approve(&ask, &[0, 1, 2], 1);
+    assert_eq!(new.open_case(CHAIN, &others, NOW).unwrap().tx, tx);
+    let TxBody::OpenCase { veto, commitment, .. } = tx.body else { panic!("it opens a case") };
+    let since = Tip { height: salus_wire::Height::new(1), time: NOW };
+    let ours = CaseRecord { commitment, veto, since, standing: salus_wire::state::Standing::Active };
+    for stage in [Stage::Behind, Stage::Open { ends: NOW }, Stage::Over] {
+        assert!(!new.give_up_case(&ours, stage));
+    }
+    assert!(new.give_up_case(&ours, Stage::Vetoed));
+    let second = scene.approve(&ask, &[1, 2], 2);
+    assert_eq!(new.open_case(CHAIN, &second, NOW).unwrap().place(), 2);
+    // Another stands under its name.
+    assert!(new.give_up_case(&ours, Stage::Over));
+    assert!(!new.give_up_case(&ours, Stage::Over), "there is none any more");
+}
+
+#[test]
+fn what_was_asked_long_ago_is_neither_approved_nor_opened() {
+    let mut scene = Scene::prepared();
+    let (mut new, ask) = Wallet::replacing(NOW, &mut scene.rng);
+    let approvals = scene.approve(&ask, &[0, 1], 1);
+    let Scene { guardians, rng, .. } = &mut scene;
+    for (at, fine) in [
+        (NOW.plus_ms(RECOVERY_ASK_MS_MAX), true),
+        (NOW.plus_ms(RECOVERY_ASK_MS_MAX + 1), false),
+    ] {
+        assert_eq!(guardians[0].approve(CHAIN, &ask, 1, at, rng).is_ok(), fine);
+    }
+    let (_, later) = Wallet::replacing(NOW.plus_ms(RECOVERY_ASK_MS_MAX + 1), rng);
+    assert_eq!(code(guardians[0].approve(CHAIN, &later, 1, NOW, rng)), Some(Code::RecoveryApproval));
+    for place in [0, 9] {
+        assert!(guardians[0].approve(CHAIN, &ask, place, NOW, rng).is_err());
+    }
+    let late = NOW.plus_ms(RECOVERY_OPEN_MS_MAX + 1);
+    assert_eq!(code(new.open_case(CHAIN, &approvals, late).map(drop)), Some(Code::RecoveryApproval));
+    assert!(new.open_case(CHAIN, &approvals, NOW.plus_ms(RECOVERY_OPEN_MS_MAX)).is_ok());
+}
+
+#[test]
+fn a_fingerprint_is_of_all_that_is_asked() {
+    let mut rng = StdRng::seed_from_u64(2);
+    let (_, ask) = Wallet::replacing(NOW, &mut rng);
+    let good = ask.fingerprint();
+    let other = ChainSeed::new(Secret::from_bytes([1; 32])).anchor();
+    let reader = KemSecretKey::generate(&mut rng).public_key();
+    for spoiled in [
+        AskFile { salt: [0; 32], reader: ask.reader.clone(), ..ask },
+        AskFile { successor: other, reader: ask.reader.clone(), ..ask },
+        AskFile { asked: NOW.plus_ms(1), reader: ask.reader.clone(), ..ask },
+        AskFile { reader, ..ask },
+    ] {
+        assert_ne!(spoiled.fingerprint(), good);
+    }
 }

@@ -55,7 +55,13 @@ fn faults() -> Faults {
 fn terms() -> RecoveryTerms {
     let share = Share::from_parts(ShareIndex::new(ME.get() + 1).unwrap(), Secret::from_bytes(SHARE));
     let hash = share_hash(custodian_context(&NAME).as_bytes(), &share);
-    let place = |n: u8| CasePlace { opener: key(20 + n).public_key(), veto: key(40 + n).public_key() };
+    let place = |n: u8| CasePlace {
+        opener: key(20 + n).public_key(),
+        veto: key(40 + n).public_key(),
+        guardian_hashes: List::new(vec![Digest::ZERO; 3]).unwrap(),
+        guardian_key: Digest::ZERO,
+        package: Blob::default(),
+    };
     RecoveryTerms {
         name: NAME,
         chain: seed(1).anchor(),
@@ -63,13 +69,10 @@ fn terms() -> RecoveryTerms {
         delay_ms: DELAY,
         needed: 2,
         guardians: List::new([1, 2, 3].map(|n| key(n).public_key()).to_vec()).unwrap(),
-        guardian_hashes: List::new(vec![Digest::ZERO; 3]).unwrap(),
-        guardian_key: Digest::ZERO,
         places: List::new((1..=3).map(place).collect()).unwrap(),
         threshold: 3,
         share_hashes: List::new(vec![Digest::ZERO, Digest::ZERO, hash, Digest::ZERO]).unwrap(),
         custodian_key: Digest::ZERO,
-        package: Blob::default(),
     }
 }
 

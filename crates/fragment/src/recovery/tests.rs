@@ -41,15 +41,19 @@ fn exactly_enough_of_both_open_it() {
     let RecoveryParts { terms, guardians, custodians } =
         parts(faults, NEEDED, RECOVERY_DELAY_MS_MIN).unwrap();
     assert!(terms.sound(faults));
-    let guardians: Vec<ShareBytes> = guardians.into_iter().map(|(_, share)| share).collect();
+    let for_place = |place: usize| -> Vec<ShareBytes> {
+        let share = |shares: &Vec<ShareBytes>| Secret::from_bytes(*shares[place - 1].0.danger_expose());
+        guardians.iter().map(|(_, shares)| ShareBytes(share(shares))).collect()
+    };
+    let guardians = for_place(2);
     for of_guardians in 0..8_u8 {
-        let key = guardians_key(&terms, &subset(&guardians, of_guardians));
+        let key = guardians_key(&terms, 2, &subset(&guardians, of_guardians));
         let enough = of_guardians.count_ones() >= u32::from(NEEDED);
         assert_eq!(key.is_ok(), enough, "{of_guardians:b}");
         // Whoever has too few guardians tries with what they have.
         let key = key.unwrap_or(Secret::from_bytes([0; 32]));
         for of_custodians in 0..16_u8 {
-            let opened = open_package(&terms, &key, &subset(&custodians, of_custodians));
+            let opened = open_package(&terms, 2, &key, &subset(&custodians, of_custodians));
             let opens = enough && of_custodians.count_ones() >= 3;
             assert_eq!(opened.is_ok(), opens, "{of_guardians:b} {of_custodians:b}");
             if let Ok(package) = opened {
@@ -57,6 +61,15 @@ fn exactly_enough_of_both_open_it() {
             }
         }
     }
+    // What guardians gave for one place opens and makes nothing at another.
+    let everybody = subset(&custodians, 0b1111);
+    let key = guardians_key(&terms, 2, &subset(&guardians, 0b111)).unwrap();
+    for place in [0, 1, 3, 9] {
+        assert!(guardians_key(&terms, place, &subset(&guardians, 0b111)).is_err(), "{place}");
+        assert!(open_package(&terms, place, &key, &everybody).is_err(), "{place}");
+    }
+    assert_ne!(opener_key(&key, &terms.name, 1).public_key(), terms.places[0].opener);
+    assert_eq!(opener_key(&key, &terms.name, 2).public_key(), terms.places[1].opener);
 }
 
 #[test]
@@ -64,16 +77,20 @@ fn a_share_that_was_not_prepared_is_told() {
     let faults = Faults::for_members(4).unwrap();
     let RecoveryParts { terms, guardians, custodians } =
         parts(faults, NEEDED, RECOVERY_DELAY_MS_MIN).unwrap();
-    assert!((0..).zip(&guardians).all(|(at, (_, share))| is_guardians(&terms, at, share)));
+    for (at, (_, shares)) in (0..).zip(&guardians) {
+        assert!((1..).zip(shares).all(|(place, share)| is_guardians(&terms, place, at, share)));
+        assert!(!is_guardians(&terms, 2, at, &shares[0]) && !is_guardians(&terms, 0, at, &shares[0]));
+    }
     assert!((0..).zip(&custodians).all(|(at, share)| is_custodians(&terms, MemberIndex::new(at), share)));
     let bad = ShareBytes(Secret::from_bytes([9; 32]));
-    assert!(!is_guardians(&terms, 0, &bad) && !is_custodians(&terms, MemberIndex::new(0), &bad));
-    assert!(!is_guardians(&terms, 1, &guardians[0].1) && !is_guardians(&terms, 9, &guardians[0].1));
+    assert!(!is_guardians(&terms, 1, 0, &bad) && !is_custodians(&terms, MemberIndex::new(0), &bad));
+    let first = &guardians[0].1[0];
+    assert!(!is_guardians(&terms, 1, 1, first) && !is_guardians(&terms, 1, 9, first));
     assert!(!is_custodians(&terms, MemberIndex::new(1), &custodians[0]));
     let mut shares = subset(&custodians, 0b111);
     shares[0].1 = bad;
     let key = Secret::from_bytes([0; 32]);
-    assert!(matches!(open_package(&terms, &key, &shares), Err(ShareFault::Key)));
+    assert!(matches!(open_package(&terms, 1, &key, &shares), Err(ShareFault::Key)));
 }
 
 #[test]

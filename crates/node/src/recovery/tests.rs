@@ -19,6 +19,8 @@ use salus_wire::{Blob, GrantTag, List, TimeMs};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 const DELAY: u64 = 5_000;
+/// What custodians take at least.
+const LEAST: u64 = 4_000;
 
 /// Fresh for each request.
 static NONCE: AtomicU64 = AtomicU64::new(0);
@@ -35,7 +37,7 @@ struct Scene {
 fn custodian(world: &World, n: u16) -> Recovery {
     let objects: Arc<InMemory> = Arc::default();
     let kept = Recoveries::over(Disk::over(objects), MachineKey::new(Secret::from_bytes([8; 32])));
-    Recovery::new(world.office(n), Arc::new(kem(n)), kept)
+    Recovery::new(world.office(n), Arc::new(kem(n)), kept, LEAST)
 }
 
 fn parts(old: &ChainSeed, data: ChainAnchor, vetoes: &Secret<32>) -> RecoveryParts {
@@ -51,14 +53,19 @@ fn parts(old: &ChainSeed, data: ChainAnchor, vetoes: &Secret<32>) -> RecoveryPar
 }
 
 impl Scene {
-    /// Everything is prepared, under entry 1 of the chain.
-    async fn prepared() -> Self {
+    /// Nothing is committed or brought yet.
+    fn new() -> Self {
         let world = World::new();
         let [old, new] = [41, 42].map(|n| ChainSeed::new(Secret::from_bytes([n; 32])));
         let vetoes = Secret::from_bytes([43; 32]);
         let parts = parts(&old, old.anchor(), &vetoes);
         let custodians = (0..4).map(|n| custodian(&world, n)).collect();
-        let scene = Self { world, custodians, old, new, parts, vetoes };
+        Self { world, custodians, old, new, parts, vetoes }
+    }
+
+    /// Everything is prepared, under entry 1 of the chain.
+    async fn prepared() -> Self {
+        let scene = Self::new();
         scene.commit(1, &scene.parts.terms, Standing::Active);
         for n in 0..4 {
             assert_eq!(scene.bring(n, 1, &scene.parts).await, Ok(()));
@@ -107,11 +114,11 @@ impl Scene {
     fn guardians(&self) -> Secret<32> {
         let shares: Vec<(u16, ShareBytes)> = (0_u16..2)
             .map(|n| {
-                let (_, share) = &self.parts.guardians[usize::from(n)];
-                (n, ShareBytes(Secret::from_bytes(*share.0.danger_expose())))
+                let (_, shares) = &self.parts.guardians[usize::from(n)];
+                (n, ShareBytes(Secret::from_bytes(*shares[0].0.danger_expose())))
             })
             .collect();
-        guardians_key(&self.parts.terms, &shares).unwrap()
+        guardians_key(&self.parts.terms, 1, &shares).unwrap()
     }
 
     fn opener(&self) -> SigningKey {
@@ -213,7 +220,7 @@ async fn shares_are_given_once_the_delay_is_over_and_open_the_wallet() {
         assert_eq!(scene.in_charge(n, &scene.new, &scene.old).await, Ok(()));
         assert_eq!(scene.in_charge(n, &scene.old, &scene.old).await, Err(Code::ChainMoved));
     }
-    let opened = open_package(&scene.parts.terms, &scene.guardians(), &shares).unwrap();
+    let opened = open_package(&scene.parts.terms, 1, &scene.guardians(), &shares).unwrap();
     assert_eq!(ChainSeed::new(opened.seed.0).anchor(), scene.old.anchor());
     // It may be asked for again.
     assert!(scene.give(0).await.is_ok());
@@ -237,7 +244,10 @@ async fn a_veto_in_time_ends_the_case_and_the_chain_lives() {
 async fn a_thief_cannot_name_guardians_of_their_own_while_the_patients_can_act() {
     let scene = Scene::prepared().await;
     let mut theirs = parts(&scene.old, scene.old.anchor(), &scene.vetoes);
-    theirs.terms.delay_ms = 1_000;
+    theirs.terms.delay_ms = DELAY - 1;
+    scene.commit(2, &theirs.terms, Standing::Active);
+    assert_eq!(scene.bring(0, 2, &theirs).await, Err(Code::RecoveryTooShort), "than the patient's");
+    theirs.terms.delay_ms = DELAY + 1;
     scene.commit(2, &theirs.terms, Standing::Active);
     assert_eq!(scene.bring(0, 2, &theirs).await, Err(Code::AlreadyExists));
     // The same once more is no harm.
@@ -297,32 +307,30 @@ async fn deposits_that_are_not_the_holders_are_refused() {
 }
 
 #[tokio::test]
-async fn no_erasure_is_obeyed_under_an_ended_chain_nor_under_one_that_came_after() {
+async fn a_delay_in_which_nobody_notices_is_not_taken() {
+    let mut scene = Scene::new();
+    for (delay_ms, kept) in [(LEAST - 1, Err(Code::RecoveryTooShort)), (LEAST, Ok(()))] {
+        scene.parts.terms.delay_ms = delay_ms;
+        scene.commit(1, &scene.parts.terms, Standing::Active);
+        assert_eq!(scene.bring(0, 1, &scene.parts).await, kept, "{delay_ms}");
+    }
+}
+
+#[tokio::test]
+async fn no_erasure_is_obeyed_while_a_case_is_open_nor_after_and_an_erased_chain_leaves_nothing() {
     let scene = Scene::prepared().await;
-    let heed = async |seed: &ChainSeed, index: u16| {
-        let terms = EraseTerms {
-            custodian: member(0),
-            nonce: [0; 16],
-            sent: TimeMs::new(0),
-            one_time: key(1).public_key(),
-            index,
-            link: ShareBytes(seed.link(index).to_secret()),
-            body_key: ShareBytes(Secret::from_bytes([0; 32])),
-            reader: kem(50).public_key(),
-            step: salus_wire::erasure::EraseStep::Finish,
-        };
-        scene.custodians[0].heed(&terms).await.map_err(|refusal| refusal.code)
-    };
-    assert_eq!(heed(&scene.old, 4).await, Ok(()));
-    assert_eq!(heed(&scene.new, 4).await, Ok(()));
-    assert_eq!(heed(&scene.old, 0).await, Err(Code::WrongTag));
+    let custodian = &scene.custodians[0];
+    let heed = async |seed: &ChainSeed| custodian.heed(&seed.anchor()).await.map_err(|refusal| refusal.code);
+    assert_eq!(heed(&scene.old).await, Ok(()));
+    assert_eq!(heed(&scene.new).await, Ok(()));
     scene.open(Standing::Active);
-    assert_eq!(heed(&scene.old, 4).await, Err(Code::ChainMoved));
+    assert_eq!(heed(&scene.old).await, Err(Code::ChainMoved));
     scene.open(Standing::Revoked(scene.world.tip()));
-    assert_eq!(heed(&scene.old, 4).await, Ok(()));
+    assert_eq!(heed(&scene.old).await, Ok(()));
     scene.open(Standing::Active);
     scene.wait(DELAY);
     assert!(scene.give(0).await.is_ok());
-    assert_eq!(heed(&scene.old, 4).await, Err(Code::ChainMoved));
-    assert_eq!(heed(&scene.new, 4).await, Err(Code::ChainMoved));
+    assert_eq!(heed(&scene.old).await, Err(Code::ChainMoved));
+    custodian.destroy(&scene.old.anchor()).await.unwrap();
+    assert_eq!(scene.give(0).await.err(), Some(Code::NoRecovery));
 }

@@ -6,6 +6,8 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use salus_crypto::chain::{ChainSeed, ChainTag};
 use salus_crypto::secret::Secret;
+use salus_crypto::sign::SigningKey;
+use salus_wire::recovery::CasePlace;
 use salus_wire::{Blob, List};
 
 fn anchor(n: u8) -> ChainAnchor {
@@ -19,17 +21,26 @@ fn kept(chain: u8, name: u8) -> KeptRecovery {
         data: anchor(chain),
         delay_ms: 1_000,
         needed: 2,
-        guardians: List::empty(),
-        guardian_hashes: List::empty(),
-        guardian_key: Digest::ZERO,
-        places: List::empty(),
+        guardians: List::new(vec![place().opener; GUARDIANS_MAX]).unwrap(),
+        places: List::new(vec![place(); RECOVERY_CASES_MAX]).unwrap(),
         threshold: 3,
         share_hashes: List::new(vec![Digest::ZERO; MEMBERS_MAX]).unwrap(),
         custodian_key: Digest::ZERO,
-        package: Blob::new(vec![1; RECOVERY_PACKAGE_BYTES]).unwrap(),
     };
     let entry = GrantTag(ChainTag::from_digest(Digest::from_bytes([chain; 32])));
     KeptRecovery { entry, terms, share: ShareBytes(Secret::from_bytes([7; 32])), successor: None }
+}
+
+/// The longest place there is.
+fn place() -> CasePlace {
+    let key = SigningKey::from_seed(Secret::from_bytes([1; 32])).public_key();
+    CasePlace {
+        opener: key,
+        veto: key,
+        guardian_hashes: List::new(vec![Digest::ZERO; GUARDIANS_MAX]).unwrap(),
+        guardian_key: Digest::ZERO,
+        package: Blob::new(vec![1; RECOVERY_PACKAGE_BYTES]).unwrap(),
+    }
 }
 
 fn machine(n: u8) -> MachineKey {
@@ -59,6 +70,14 @@ async fn what_is_kept_is_found_again_after_a_restart() {
     assert!(open().before(&anchor(8), &data).await.unwrap().is_none());
     // Whoever names a successor for what is theirs says nothing of anybody else's data.
     assert!(open().before(&anchor(9), &anchor(7)).await.unwrap().is_none());
+    // Erased: nothing is left under any name.
+    open().destroy(&anchor(1)).await.unwrap();
+    assert!(open().of_chain(&anchor(1)).await.unwrap().is_none());
+    assert!(open().of_name(&name(2)).await.unwrap().is_none());
+    for objects in [CHAINS, NAMES, SUCCESSORS] {
+        assert_eq!(open().disk.list(objects).await.unwrap(), Vec::<String>::new(), "{objects}");
+    }
+    open().destroy(&anchor(1)).await.unwrap();
 }
 
 #[tokio::test]

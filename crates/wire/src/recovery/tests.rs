@@ -18,16 +18,19 @@ fn terms() -> RecoveryTerms {
         delay_ms: RECOVERY_DELAY_MS_MIN,
         needed: 2,
         guardians: List::new(vec![key(1), key(2), key(3)]).unwrap(),
-        guardian_hashes: List::new(vec![Digest::ZERO; 3]).unwrap(),
-        guardian_key: Digest::ZERO,
-        places: List::new(vec![
-            CasePlace { opener: key(4), veto: key(5) },
-            CasePlace { opener: key(6), veto: key(7) },
-        ])
-        .unwrap(),
+        places: List::new(vec![place(4), place(6)]).unwrap(),
         threshold: 3,
         share_hashes: List::new(vec![Digest::ZERO; 4]).unwrap(),
         custodian_key: Digest::ZERO,
+    }
+}
+
+fn place(n: u8) -> CasePlace {
+    CasePlace {
+        opener: key(n),
+        veto: key(n + 1),
+        guardian_hashes: List::new(vec![Digest::ZERO; 3]).unwrap(),
+        guardian_key: Digest::ZERO,
         package: Blob::default(),
     }
 }
@@ -54,9 +57,12 @@ fn only_terms_whose_numbers_fit_together_are_sound() {
         |terms| terms.needed = 1,
         |terms| terms.needed = 4,
         |terms| terms.guardians = List::new(vec![key(1), key(1), key(3)]).unwrap(),
-        |terms| terms.guardian_hashes = List::new(vec![Digest::ZERO; 2]).unwrap(),
+        |terms| {
+            let guardian_hashes = List::new(vec![Digest::ZERO; 2]).unwrap();
+            terms.places = List::new(vec![place(4), CasePlace { guardian_hashes, ..place(6) }]).unwrap();
+        },
         |terms| terms.places = List::empty(),
-        |terms| terms.places = List::new(vec![CasePlace { opener: key(4), veto: key(5) }; 2]).unwrap(),
+        |terms| terms.places = List::new(vec![place(4); 2]).unwrap(),
         |terms| terms.threshold = 2,
         |terms| terms.delay_ms = RECOVERY_DELAY_MS_MIN - 1,
         |terms| terms.delay_ms = RECOVERY_DELAY_MS_MAX + 1,

@@ -16,7 +16,7 @@ const GUARDIANS: usize = 32 + 64 + 8 + 2;
 
 pub(crate) fn all() -> Vec<Golden> {
     let recovery = Recovery { salt: [1; 32], terms: digest(2), one_time: key(3) };
-    let package = RecoveryPackage {
+    let wallet = RecoveryPackage {
         writer: party(1),
         seed: secret(2),
         data: chain_anchor(3),
@@ -45,16 +45,18 @@ pub(crate) fn all() -> Vec<Golden> {
     let request = RecoverRequest { terms: recover_terms(), signature: signature(9) };
     let recovered =
         Recovered { custodian: MemberIndex::new(0x0102), sealed: sealed(1), signature: signature(2) };
-    let custodians = GUARDIANS + 4 + 64 + 4 + 64 + 32 + 4 + 64 + 2;
+    let places = GUARDIANS + 4 + 64;
+    let package = places + 4 + 64 + 4 + 64 + 32;
+    let custodians = package + 4 + RECOVERY_PACKAGE_BYTES + 2;
     vec![
         golden("recovery", "Recovery", &recovery),
         golden("recovery-terms", "RecoveryTerms", &terms())
             .list(GUARDIANS, 16, "guardians")
-            .list(GUARDIANS + 4 + 64, 16, "hashes of guardians' shares")
-            .list(GUARDIANS + 4 + 64 + 4 + 64 + 32, 8, "places")
-            .list(custodians, 64, "hashes of custodians' shares")
-            .list(custodians + 4 + 64 + 32, 434, "bytes of package"),
-        golden("recovery-package", "RecoveryPackage", &package).list(80, 8, "seeds"),
+            .list(places, 8, "places")
+            .list(places + 4 + 64, 16, "hashes of guardians' shares")
+            .list(package, 434, "bytes of package")
+            .list(custodians, 64, "hashes of custodians' shares"),
+        golden("recovery-package", "RecoveryPackage", &wallet).list(80, 8, "seeds"),
         golden("recovery-part", "RecoveryPart", &part),
         golden("recovery-case", "Case", &case()),
         golden("tx-open-case", "Tx", &crate::ledger::tx(open)),
@@ -80,13 +82,16 @@ fn terms() -> RecoveryTerms {
         delay_ms: 0x0102_0304,
         needed: 2,
         guardians: list(vec![key(4), key(5)]),
-        guardian_hashes: list(vec![digest(6), digest(7)]),
-        guardian_key: digest(8),
-        places: list(vec![CasePlace { opener: key(9), veto: key(10) }]),
+        places: list(vec![CasePlace {
+            opener: key(9),
+            veto: key(10),
+            guardian_hashes: list(vec![digest(6), digest(7)]),
+            guardian_key: digest(8),
+            package: blob(RECOVERY_PACKAGE_BYTES, 14),
+        }]),
         threshold: 3,
         share_hashes: list(vec![digest(11), digest(12)]),
         custodian_key: digest(13),
-        package: blob(RECOVERY_PACKAGE_BYTES, 14),
     }
 }
 
