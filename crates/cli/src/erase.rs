@@ -253,7 +253,9 @@ async fn obeyed(session: &Session, order: GrantTag) -> Result<(), Failure> {
         true => Ok(()),
         false => Err(Failure::new(
             Code::NoOrder,
-            format!("{signed} members have signed that they obeyed it, and {needed} must have before: have the patient give `salus erase order` again"),
+            format!(
+                "{signed} members have signed that they obeyed it, and {needed} must have before: have the patient give `salus erase order` again"
+            ),
         )),
     }
 }

@@ -9,8 +9,8 @@ use crate::patient::wallet;
 use crate::read::fault_line;
 use crate::session::{Session, rng};
 use salus_client::drive::now;
-use salus_client::recovery::veto as veto_tx;
 use salus_client::listing::ListedGrant;
+use salus_client::recovery::veto as veto_tx;
 use salus_client::{ApprovalFile, AskFile, CaseStages, Fault, GuardianFile, RecoveryWish, VetoFile, Wallet};
 use salus_consent::Stage;
 use salus_crypto::kem::KemPublicKey;
@@ -200,7 +200,10 @@ fn start(out: &Path, ask: &Path) -> Result<Report, Failure> {
     store(out, &wallet)?;
     store(ask, &question)?;
     Ok(Report::new(json!({ "wallet": out, "ask": ask, "fingerprint": fingerprint }))
-        .line(format!("give `{}` to your guardians today, and tell them by voice: {fingerprint}", ask.display()))
+        .line(format!(
+            "give `{}` to your guardians today, and tell them by voice: {fingerprint}",
+            ask.display()
+        ))
         .line(format!("`{}` grants nothing until its recovery is finished", out.display())))
 }
 
@@ -211,7 +214,8 @@ async fn approve(place: &Place, given: &Given<'_>) -> Result<Report, Failure> {
     let fingerprint = hex::encode(question.fingerprint());
     let told: String = given.fingerprint.chars().filter(char::is_ascii_alphanumeric).collect();
     if told.to_ascii_lowercase() != fingerprint {
-        let detail = "this is not the wallet of which you were told: nothing is approved, ask the patient again";
+        let detail =
+            "this is not the wallet of which you were told: nothing is approved, ask the patient again";
         return Err(Failure::new(Code::RecoveryApproval, detail));
     }
     let cases = cases(&session, &file.terms, file.entry).await?;
@@ -352,11 +356,7 @@ async fn vetoed(place: &Place, path: Option<&Path>, apart: Option<&Path>) -> Res
 }
 
 /// The places of cases that can still end the chain, and can still be vetoed.
-async fn open_cases(
-    session: &Session,
-    terms: &RecoveryTerms,
-    entry: GrantTag,
-) -> Result<Vec<u16>, Failure> {
+async fn open_cases(session: &Session, terms: &RecoveryTerms, entry: GrantTag) -> Result<Vec<u16>, Failure> {
     let found = cases(session, terms, entry).await?;
     let open = |stage: Stage| matches!(stage, Stage::Open { .. } | Stage::Behind);
     Ok(numbered(&found).filter(|(_, stage)| open(*stage)).map(|(place, _)| place).collect())

@@ -17,7 +17,7 @@ use until::until;
 
 const SECONDS: u64 = 3;
 /// Block time within which a case can be vetoed.
-const DELAY: &str = "8s";
+const DELAY: &str = "20s";
 /// Away when the wallet comes back.
 const AWAY: usize = 3;
 
@@ -149,7 +149,16 @@ async fn a_lost_wallet_comes_back_and_is_dead_for_whoever_has_it() {
     assert_eq!((&prepared["custodians"], &prepared["guardians"]), (&4.into(), &3.into()), "{prepared}");
     assert_eq!(scene.notice("grant", "old.wallet"), 0);
 
-    // Somebody deceives two guardians; one alone was not enough. The patient sees it, vetoes, and reads on.
+    a_deceived_pair_of_guardians_is_vetoed(&scene);
+    the_patients_new_wallet_comes_in_its_place(&mut scene).await;
+    the_lost_one_is_dead(&scene);
+    the_new_one_has_it_all(&mut scene).await;
+    nobody_has_it_destroyed(&scene).await;
+    scene.consortium.all_run();
+}
+
+/// Somebody deceives two guardians; one alone was not enough. The patient sees it, vetoes, and reads on.
+fn a_deceived_pair_of_guardians_is_vetoed(scene: &Scene) {
     let told = scene.start("thief.wallet", "thief");
     let (unwritten, wrong) = scene.try_approve(1, "thief", "0123456789abcdef0123");
     assert_eq!((&wrong["error"], Path::new(&unwritten).exists()), (&"SAL-2043".into(), false));
@@ -166,8 +175,10 @@ async fn a_lost_wallet_comes_back_and_is_dead_for_whoever_has_it() {
     assert_eq!(scene.finish("thief.wallet")["error"], "SAL-2042");
     assert_eq!(scene.notice("grant", "old.wallet"), 0);
     assert_eq!(scene.read("old.grant")["readings"], SECONDS);
+}
 
-    // The wallet is lost. Two guardians approve the patient's new one; it waits, and sees that it does.
+/// The wallet is lost. Two guardians approve the patient's new one; it waits, and sees that it does.
+async fn the_patients_new_wallet_comes_in_its_place(scene: &mut Scene) {
     let told = scene.start("new.wallet", "mine");
     let (two, three) = (scene.approve(2, "mine", &told), scene.approve(3, "mine", &told));
     let opened = scene.open_case("new.wallet", &[three.clone(), two]);
@@ -190,16 +201,20 @@ async fn a_lost_wallet_comes_back_and_is_dead_for_whoever_has_it() {
     .await;
     assert!(finished["error"].is_null(), "{finished}");
     assert_eq!(scene.salus(&["recovery", "status", "--wallet", &scene.file("new.wallet")])["done"], true);
+}
 
-    // What the lost wallet granted is dead, and what a thief grants with it opens nothing; nor can they veto.
+/// What the lost wallet granted is dead, and what a thief grants with it opens nothing; nor can they veto.
+fn the_lost_one_is_dead(scene: &Scene) {
     assert_eq!(scene.read("old.grant")["error"], "SAL-2044");
     scene.grant("old.wallet", "thief.grant");
     assert_eq!(scene.read("thief.grant")["error"], "SAL-2044");
     assert_eq!(scene.veto("old.wallet")["error"], "SAL-1005");
     assert_eq!(scene.notice("grant", "old.wallet"), 1);
     assert_eq!(scene.finish("thief.wallet")["error"], "SAL-2042");
+}
 
-    // The new wallet has it all, old readings and new ones, and the list of who read.
+/// The new wallet has it all, old readings and new ones, and the list of who read.
+async fn the_new_one_has_it_all(scene: &mut Scene) {
     scene.grant("new.wallet", "new.grant");
     scene.until_read("new.grant", SECONDS).await;
     scene.consortium.start_member(AWAY);
@@ -212,8 +227,10 @@ async fn a_lost_wallet_comes_back_and_is_dead_for_whoever_has_it() {
     let account = scene.salus(&["access", "account", "--wallet", &scene.file("new.wallet")]);
     let under = account["disclosures"][0]["grants"].as_str().unwrap();
     assert!(under.starts_with("1 ") && under.contains("before-1:"), "{account}");
+}
 
-    // Who was away hears of it, and no thief can have the data destroyed.
+/// Who was away hears of it, and no thief can have the data destroyed.
+async fn nobody_has_it_destroyed(scene: &Scene) {
     until("everybody knows", SOON, async || {
         (scene.finish("new.wallet")["faults"] == Value::Array(Vec::new())).then_some(())
     })
@@ -224,5 +241,4 @@ async fn a_lost_wallet_comes_back_and_is_dead_for_whoever_has_it() {
     let order = ["erase", "order", "--wallet", &scene.file("new.wallet"), "--out", &scene.file("my.order")];
     assert_eq!(scene.try_salus(&order)["error"], "SAL-2044");
     assert_eq!(scene.read("new.grant")["readings"], 2 * SECONDS);
-    scene.consortium.all_run();
 }

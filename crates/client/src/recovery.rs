@@ -20,10 +20,9 @@ use salus_wire::ids::{ChainId, GrantTag, MemberIndex, PartyId, TimeMs};
 use salus_wire::limits::{GRANT_PLAIN_BYTES, RECOVERY_ASK_MS_MAX, RECOVERY_OPEN_MS_MAX, RPC_BYTES_MAX};
 use salus_wire::recovery::{
     Approval, Approvals, Case, RecoverRequest, RecoverTerms, Recovered, Recovery, RecoveryDeposit,
-    RecoveryPackage, RecoveryPart, RecoveryTerms, approval_info, approval_message, ask_digest, case_commitment,
-    case_id,
-    opener_key, recover_message, recovered_info, recovered_message, recovery_commitment,
-    recovery_deposit_info, recovery_deposit_message, terms_digest, veto_key,
+    RecoveryPackage, RecoveryPart, RecoveryTerms, approval_info, approval_message, ask_digest,
+    case_commitment, case_id, opener_key, recover_message, recovered_info, recovered_message,
+    recovery_commitment, recovery_deposit_info, recovery_deposit_message, terms_digest, veto_key,
 };
 use salus_wire::release::{ShareBytes, reader_digest};
 use salus_wire::rpc::Request;

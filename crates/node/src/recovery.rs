@@ -17,8 +17,8 @@ use salus_store::Recoveries;
 use salus_store::recovery::{KeptRecovery, SuccessorPromise};
 use salus_wire::limits::RPC_BYTES_MAX;
 use salus_wire::recovery::{
-    RecoverRequest, Recovered, RecoveryDeposit, RecoveryPart, RecoveryTerms, recovered_info, recovered_message,
-    recovery_deposit_info, recovery_deposit_message, terms_digest,
+    RecoverRequest, Recovered, RecoveryDeposit, RecoveryPart, RecoveryTerms, recovered_info,
+    recovered_message, recovery_deposit_info, recovery_deposit_message, terms_digest,
 };
 use salus_wire::rpc::{Refusal, Response};
 use salus_wire::{Code, Height, StateKey, StateValue, decode, encode, namespaces};
@@ -104,7 +104,8 @@ impl Recovery {
     /// can act: another preparation is taken only when the one before was withdrawn for as long as its delay, and
     /// no case of it lives; and its delay is not shorter.
     async fn may_keep(&self, terms: &RecoveryTerms) -> Result<Known, Refusal> {
-        let Some(old) = self.kept.of_chain(&terms.chain).await.map_err(|error| refused::store(&error))? else {
+        let Some(old) = self.kept.of_chain(&terms.chain).await.map_err(|error| refused::store(&error))?
+        else {
             return Ok(Known::Nothing);
         };
         if terms_digest(&old.terms) == terms_digest(terms) {

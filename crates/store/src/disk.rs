@@ -203,7 +203,9 @@ impl Disk {
         let Room::Folder(root) = &self.room else { return Ok(()) };
         let path = root.join(folder);
         match std::fs::File::open(&path).and_then(|folder| folder.sync_all()) {
-            Err(error) if error.kind() != ErrorKind::NotFound => Err(StoreError::File { path, source: error }),
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                Err(StoreError::File { path, source: error })
+            }
             _ => Ok(()),
         }
     }

@@ -22,8 +22,10 @@ const CHAINS: &str = "recovery";
 const NAMES: &str = "name";
 const SUCCESSORS: &str = "successor";
 /// Bytes of one object before sealing: the longest terms, and change.
-const OBJECT_BYTES_MAX: usize =
-    RECOVERY_CASES_MAX * (RECOVERY_PACKAGE_BYTES + 32 * GUARDIANS_MAX + 128) + 32 * GUARDIANS_MAX + 32 * MEMBERS_MAX + 1_024;
+const OBJECT_BYTES_MAX: usize = RECOVERY_CASES_MAX * (RECOVERY_PACKAGE_BYTES + 32 * GUARDIANS_MAX + 128)
+    + 32 * GUARDIANS_MAX
+    + 32 * MEMBERS_MAX
+    + 1_024;
 /// Keep the names of objects apart under one key.
 const CHAIN_LABEL: &[u8] = b"recovery chain";
 const NAME_LABEL: &[u8] = b"recovery name";

@@ -19,10 +19,12 @@ use salus_wire::state::{CaseRecord, Standing};
 use salus_wire::{Code, Faults, StateValue};
 use std::time::Duration;
 
-/// Times that a custodian is asked which has not applied the block yet that it is asked about.
+/// Times that a custodian is asked.
 const ATTEMPTS: usize = 8;
-/// Between them.
+/// Between them at least.
 const BETWEEN: Duration = Duration::from_millis(250);
+/// And at most, whatever it says.
+const BUSY_MAX: Duration = Duration::from_secs(2);
 
 impl Consortium {
     /// Brings each custodian its part of a preparation; says who has it and what the others did.
@@ -31,7 +33,7 @@ impl Consortium {
             .into_iter()
             .map(|deposit| async move {
                 let to = deposit.custodian;
-                (to, self.once_known(to, &Request::KeepRecovery(Box::new(deposit)), Code::NoGrant).await)
+                (to, self.patiently(to, &Request::KeepRecovery(Box::new(deposit))).await)
             })
             .collect();
         let (mut kept, mut faults) = (Vec::new(), Vec::new());
@@ -64,7 +66,7 @@ impl Consortium {
         for to in (0..self.members).map(MemberIndex::new) {
             let request = wallet.recover_request(chain, to, self.ground.now(), &mut rng);
             let request = request.ok_or(ClientError::Recovery { what: "no case was opened" })?;
-            asked.push(async move { (to, self.call(to, &request, ANSWER_WITHIN).await) });
+            asked.push(async move { (to, self.patiently(to, &request).await) });
         }
         while let Some((to, answer)) = asked.next().await {
             let Some(Response::Recovered(given)) = answer else {
@@ -133,15 +135,18 @@ impl Consortium {
         Err(ClientError::Stale { faults })
     }
 
-    /// Asks a custodian again while it does not know what it is asked about.
-    async fn once_known(&self, to: MemberIndex, request: &Request, unknown: Code) -> Option<Response> {
+    /// Asks a custodian again that is busy, or has not applied the block yet that makes an entry final.
+    async fn patiently(&self, to: MemberIndex, request: &Request) -> Option<Response> {
         let mut attempts = ATTEMPTS;
         loop {
             let answer = self.call(to, request, ANSWER_WITHIN).await;
             attempts = attempts.saturating_sub(1);
             match answer {
-                Some(Response::Refused(refusal)) if refusal.code == unknown && attempts > 0 => {
-                    self.ground.pause(BETWEEN).await;
+                Some(Response::Refused(refusal))
+                    if attempts > 0 && matches!(refusal.code, Code::CustodianBusy | Code::NoGrant) =>
+                {
+                    let told = Duration::from_millis(u64::from(refusal.retry_after_ms));
+                    self.ground.pause(told.clamp(BETWEEN, BUSY_MAX)).await;
                 }
                 other => return other,
             }

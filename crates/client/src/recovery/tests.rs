@@ -223,10 +223,9 @@ fn what_was_asked_long_ago_is_neither_approved_nor_opened() {
     let (mut new, ask) = Wallet::replacing(NOW, &mut scene.rng);
     let approvals = scene.approve(&ask, &[0, 1], 1);
     let Scene { guardians, rng, .. } = &mut scene;
-    for (at, fine) in [
-        (NOW.plus_ms(RECOVERY_ASK_MS_MAX), true),
-        (NOW.plus_ms(RECOVERY_ASK_MS_MAX + 1), false),
-    ] {
+    for (at, fine) in
+        [(NOW.plus_ms(RECOVERY_ASK_MS_MAX), true), (NOW.plus_ms(RECOVERY_ASK_MS_MAX + 1), false)]
+    {
         assert_eq!(guardians[0].approve(CHAIN, &ask, 1, at, rng).is_ok(), fine);
     }
     let (_, later) = Wallet::replacing(NOW.plus_ms(RECOVERY_ASK_MS_MAX + 1), rng);

@@ -180,11 +180,20 @@ fn vetoed(place: u8, since: u64, at: u64) -> CaseRecord {
     CaseRecord { standing: Standing::Revoked(tip(at)), ..record(place, since) }
 }
 
-#[test]
-fn every_clause_denies_alone() {
+type Spoil = fn(&mut Asked);
+
+fn each_alone(table: &[(&str, Spoil, Option<Denied>)]) {
     assert_eq!(Asked::good().decide().unwrap().successor(), seed(2).anchor());
-    type Spoil = fn(&mut Asked);
-    let table: &[(&str, Spoil, Option<Denied>)] = &[
+    for (name, spoil, denied) in table {
+        let mut asked = Asked::good();
+        spoil(&mut asked);
+        assert_eq!(asked.decide().err(), *denied, "{name}");
+    }
+}
+
+#[test]
+fn every_clause_of_approvals_denies_alone() {
+    each_alone(&[
         ("one guardian fewer", |asked| asked.approvals.truncate(1), Some(Denied::TooFewApprovals)),
         ("nobody", |asked| asked.approvals.clear(), Some(Denied::TooFewApprovals)),
         ("all guardians", |asked| asked.approvals.insert(1, approval(&case(), 1, &key(2))), None),
@@ -220,6 +229,12 @@ fn every_clause_denies_alone() {
         ("another name", |asked| asked.case.name = Digest::ZERO, Some(Denied::NoRecovery)),
         ("another opener", |asked| asked.opener = key(22), Some(Denied::NoRecovery)),
         ("another key to seal to", |asked| asked.reader = kem(6), Some(Denied::OtherReader)),
+    ]);
+}
+
+#[test]
+fn every_clause_of_the_ledger_denies_alone() {
+    each_alone(&[
         ("not opened", |asked| asked.record = None, Some(Denied::CaseNotFinal)),
         ("not as committed", |asked| asked.committed = false, Some(Denied::CaseCommitment)),
         ("a millisecond early", |asked| asked.head = ENDS - 1, Some(Denied::RecoveryEarly)),
@@ -260,12 +275,7 @@ fn every_clause_denies_alone() {
         ("a stale view", |asked| asked.now = ENDS + VIEW_STALE_MS + 1, Some(Denied::ViewStale)),
         ("a slow clock", |asked| asked.head = ENDS + VIEW_STALE_MS + 1, Some(Denied::ViewStale)),
         ("another custodian", |asked| asked.custodian = MemberIndex::new(1), Some(Denied::OtherCustodian)),
-    ];
-    for (name, spoil, denied) in table {
-        let mut asked = Asked::good();
-        spoil(&mut asked);
-        assert_eq!(asked.decide().err(), *denied, "{name}");
-    }
+    ]);
 }
 
 #[test]

@@ -5,6 +5,8 @@ use crate::testing::{CHAIN, START, World, faults, kem, key, member, rng, service
 use object_store::memory::InMemory;
 use salus_crypto::at_rest::MachineKey;
 use salus_crypto::chain::{ChainSeed, seal_body};
+use salus_crypto::digest::Digest;
+use salus_crypto::secret::Secret;
 use salus_crypto::sign::SigningKey;
 use salus_fragment::{RecoveryParts, RecoveryPlan, guardians_key, open_package, prepare_recovery};
 use salus_store::Disk;
@@ -14,8 +16,8 @@ use salus_wire::recovery::{
     approval_message, case_commitment, case_id, opener_key, recover_message, recovery_commitment,
 };
 use salus_wire::release::{ShareBytes, reader_digest};
-use salus_wire::state::{CaseRecord, GrantRecord, Tip};
-use salus_wire::{Blob, GrantTag, List, TimeMs};
+use salus_wire::state::{CaseRecord, GrantRecord, Standing, Tip};
+use salus_wire::{Blob, GrantTag, List};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 const DELAY: u64 = 5_000;
