@@ -124,9 +124,10 @@ impl Cover {
             let mut gap = (self.office.timers)(after);
             loop {
                 tokio::select! {
-                    () = &mut gap => break,
+                    biased;
                     // Neither how it ended nor that it did concerns anybody.
                     Some(_) = under_way.next() => {}
+                    () = &mut gap => break,
                 }
             }
             let yields = under_way.len() >= COVER_AT_ONCE || (self.busy)();
