@@ -6,6 +6,7 @@ mod erase;
 mod policy;
 mod recovery;
 mod terms;
+mod within;
 
 use clap::{Args, Parser, Subcommand};
 use salus_wire::ObservationCode;
@@ -19,6 +20,7 @@ pub(crate) use erase::EraseCommand;
 pub(crate) use policy::{ExplainArgs, NamedArg, PolicyCommand};
 pub(crate) use recovery::RecoveryCommand;
 pub(crate) use terms::{ClassArg, PurposeArg, RoleArg, RoleAt, SensitivityArg, TermsArgs};
+pub(crate) use within::WithinArgs;
 
 /// Keep medical readings so that no single organisation can lose, read or rewrite them.
 ///
@@ -231,6 +233,8 @@ pub(crate) enum DeviceCommand {
         /// Give no such grant.
         #[arg(long, conflicts_with = "treatment")]
         no_treatment: bool,
+        #[command(flatten)]
+        within: WithinArgs,
     },
     /// Stream a recording from an enrolled device over MQTT, each frame signed.
     Stream {
@@ -310,6 +314,8 @@ pub(crate) enum GrantCommand {
         /// The file to write, for the grantee.
         #[arg(long)]
         out: PathBuf,
+        #[command(flatten)]
+        within: WithinArgs,
     },
     /// Withdraw a grant and give a narrower one in its place, under the next number.
     ///

@@ -9,6 +9,7 @@ use crate::read::Wanted;
 use crate::recovery;
 use crate::session::{Session, rng};
 use crate::terms::{self, Wish};
+use crate::within::Release;
 use salus_client::drive::now;
 use salus_client::listing::{AccessList, ListedGrant};
 use salus_client::{GrantFile, Wallet};
@@ -21,6 +22,7 @@ use salus_wire::state::Standing;
 use salus_wire::{Classes, Code, Codes, DataClass, Purpose, Purposes};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
+use tokio::time::Instant;
 
 /// Places of a chain that one command passes over.
 pub(crate) const TAKEN_MAX: usize = 8;
@@ -28,11 +30,11 @@ pub(crate) const TAKEN_MAX: usize = 8;
 /// Runs the command.
 pub(crate) async fn run(command: &GrantCommand) -> Result<Report, Failure> {
     match command {
-        GrantCommand::Create { place, wallet, terms, out } => {
+        GrantCommand::Create { place, wallet, terms, out, within } => {
             let session = Session::operator(place)?;
             let wish = Wish::of(terms, crate::patient::wallet(wallet)?.writer, now())?;
             let finished = finish_earlier(&session, wallet).await?;
-            let (index, committed) = create(&session, wallet, &wish, out).await?;
+            let (index, committed) = create_within(&session, wallet, &wish, out, within.release()).await?;
             Ok(created(finished, index, &committed, out))
         }
         GrantCommand::Replace { place, wallet, index, terms, out } => {
@@ -87,16 +89,90 @@ pub(crate) async fn create(
 ) -> Result<(u16, Committed), Failure> {
     let mut wallet = wallet(path)?;
     for _ in 0..TAKEN_MAX {
-        let terms = wish.terms(session).await?;
-        let consent = wish.consent.as_ref().map(consent::kept).transpose()?;
-        let index = wallet.grant(session.chain(), terms, &mut rng()?)?.file.index;
-        wallet.consents.extend(consent.map(|consent| (index, consent)));
-        store(path, &wallet)?;
+        make(session, path, &mut wallet, wish).await?;
         if let Some(done) = finish(session, path, &mut wallet, out).await? {
             return Ok(done);
         }
     }
     Err(taken())
+}
+
+/// Makes a grant that waits in the wallet from now on, stored, and gives its number.
+async fn make(session: &Session, path: &Path, wallet: &mut Wallet, wish: &Wish) -> Result<u16, Failure> {
+    let terms = wish.terms(session).await?;
+    let consent = wish.consent.as_ref().map(consent::kept).transpose()?;
+    let index = wallet.grant(session.chain(), terms, &mut rng()?)?.file.index;
+    wallet.consents.extend(consent.map(|consent| (index, consent)));
+    store(path, wallet)?;
+    Ok(index)
+}
+
+/// As [`create`], at a time that is drawn. Whoever ends the command before has lost nothing: the grant waits in the
+/// wallet, and the next command that grants sees it final.
+async fn create_within(
+    session: &Session,
+    path: &Path,
+    wish: &Wish,
+    out: &Path,
+    release: Release,
+) -> Result<(u16, Committed), Failure> {
+    let at = release.draw(Instant::now(), &mut rng()?);
+    let wait = async || {
+        let if_ended =
+            "nothing is lost, the grant is in the wallet and the next command that grants commits it first";
+        let _wheel = at.is_ahead().then(|| release.tell(if_ended));
+        at.come().await;
+    };
+    create_after(session, path, wish, out, wait).await
+}
+
+/// As [`create`], with the grant in the wallet now and on the ledger when `wait` is over.
+pub(crate) async fn create_after(
+    session: &Session,
+    path: &Path,
+    wish: &Wish,
+    out: &Path,
+    wait: impl AsyncFn(),
+) -> Result<(u16, Committed), Failure> {
+    let mut made = wallet(path)?;
+    for _ in 0..TAKEN_MAX {
+        let index = make(session, path, &mut made, wish).await?;
+        wait().await;
+        // Another command may have gone on with the wallet meanwhile.
+        let mut latest = wallet(path)?;
+        let done = if waits(&latest, index) {
+            finish(session, path, &mut latest, out).await?
+        } else {
+            finished_by_another(session, &made, out).await?
+        };
+        if let Some(done) = done {
+            return Ok(done);
+        }
+        made = latest;
+    }
+    Err(taken())
+}
+
+fn waits(wallet: &Wallet, index: u16) -> bool {
+    wallet.pending.as_ref().is_some_and(|pending| pending.file.index == index)
+}
+
+/// Another command saw the grant final that waits in `made`, or found its tag taken. The grantee's file is written
+/// here, too; the wallet is as that command left it.
+async fn finished_by_another(
+    session: &Session,
+    made: &Wallet,
+    out: &Path,
+) -> Result<Option<(u16, Committed)>, Failure> {
+    let Some(pending) = &made.pending else { return Ok(None) };
+    match session.submit(&pending.tx).await {
+        Err(failure) if failure.code == Code::AlreadyExists => Ok(None),
+        committed => {
+            let committed = committed?;
+            store(out, &pending.file)?;
+            Ok(Some((pending.file.index, committed)))
+        }
+    }
 }
 
 /// Somebody sees every tag of a chain on its way and is first.
@@ -133,9 +209,14 @@ pub(crate) async fn finish(
     Ok(Some((index, committed)))
 }
 
-/// Withdraws the grant at `index`.
+/// Withdraws the grant at `index`. One that still waits is committed first: it would stand after its withdrawal.
 pub(crate) async fn revoke(session: &Session, path: &Path, index: u16) -> Result<Committed, Failure> {
-    let tx = wallet(path)?.revoke(session.chain(), index);
+    let mut wallet = wallet(path)?;
+    if waits(&wallet, index) {
+        let file = path.with_extension(format!("{index}.grant"));
+        let _ = finish(session, path, &mut wallet, &file).await?;
+    }
+    let tx = wallet.revoke(session.chain(), index);
     let tx = tx.ok_or_else(|| Failure::new(Code::Usage, format!("the wallet has no grant {index}")))?;
     session.submit(&tx).await
 }

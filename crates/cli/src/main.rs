@@ -30,6 +30,7 @@ mod session;
 mod status;
 mod terms;
 mod torture;
+mod within;
 
 use args::{Cli, Command};
 use clap::Parser;

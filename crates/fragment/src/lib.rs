@@ -35,4 +35,4 @@ pub use open::{LeafProof, OpenedSegment, SegmentKey, open};
 pub use recovery::{
     RecoveryParts, RecoveryPlan, guardians_key, is_custodians, is_guardians, open_package, prepare_recovery,
 };
-pub use seal::{Draft, SealedSegment, seal};
+pub use seal::{Draft, SealedSegment, seal, seal_nothing};

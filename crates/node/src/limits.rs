@@ -40,6 +40,14 @@ const PLACES_MIN: usize = 128;
 /// Milliseconds within which half of the transactions should be final: when they are not, fewer are
 /// taken at once, so that a queue never costs more time than it is worth.
 pub const SUBMIT_MS_AIM: u64 = 400;
+/// The shortest mean time between two grants, or accesses, of nothing, in seconds: each is kept for ever by all members.
+pub const COVER_EVERY_S_MIN: u32 = 1;
+/// The longest: a day.
+pub const COVER_EVERY_S_MAX: u32 = 86_400;
+/// Transactions of nothing under way; beyond that none is made.
+pub const COVER_AT_ONCE: usize = 32;
+/// Transactions that wait in the engine from which on none of nothing is added: a sixteenth of its pool.
+pub const COVER_WAITING_MAX: u32 = 1_024;
 /// State keys read for one token.
 const KEYS_PER_TOKEN: usize = 64;
 /// Tokens for one page of activity, for which a custodian reads a day.
@@ -66,6 +74,8 @@ pub const RETRY_MS: u32 = 1_000;
 const _: () = assert!(DISK_BYTES_MIN < salus_store::disk::RESERVE_BYTES);
 
 const _: () = assert!(RETRY_MS_MIN < RETRY_MS_MAX);
+
+const _: () = assert!(COVER_EVERY_S_MIN > 0 && COVER_EVERY_S_MIN < COVER_EVERY_S_MAX);
 
 /// What each caller may ask for in a second, and as much at once after a rest. An entry that is not
 /// given has its default.
@@ -197,6 +207,11 @@ impl Gate {
         let since = clock();
         self.quota.take(&who, cost, since).map_err(|wait| Refusal::busy(self.full, wait.max(1)))?;
         Ok(Inside { gate: self, since, clock: Arc::clone(clock), _place: place })
+    }
+
+    /// Whether at least half of the places that there are now are taken.
+    pub(crate) fn is_half_full(&self) -> bool {
+        self.places.taken().saturating_mul(2) >= self.pace().most
     }
 
     fn pace(&self) -> MutexGuard<'_, Pace> {

@@ -3,6 +3,7 @@
 
 use crate::activity::ActivityBook;
 use crate::config::NodeConfig;
+use crate::cover::{Cover, CoverRates};
 use crate::custodian::Custodian;
 use crate::deposits::Deposits;
 use crate::door::Door;
@@ -12,7 +13,7 @@ use crate::erasures::Erasures;
 use crate::error::NodeError;
 use crate::keeper::Keeper;
 use crate::keys::{ACTIVITY_FOLDER, Keys};
-use crate::limits::{DISK_BYTES_MIN, Gates};
+use crate::limits::{COVER_WAITING_MAX, DISK_BYTES_MIN, Gates};
 use crate::office::{Office, ReadState, read_from, submit_to, system_clock, system_entropy, system_timers};
 use crate::recovery::Recovery;
 use crate::refusals::{RefusalBook, RefusalError, Writer};
@@ -52,6 +53,7 @@ pub struct Node {
     erasures: Arc<Erasures>,
     activity: Arc<ActivityBook>,
     door: Arc<Door>,
+    cover: CoverRates,
 }
 
 /// Runs a node until `shutdown` resolves, or until it fails.
@@ -134,8 +136,8 @@ impl Node {
             gates: Gates::new(&config.rates),
             office,
         });
-        let (member, data_dir) = (config.member, config.data_dir);
-        Ok(Self { member, data_dir, listener, tls, engine, refusals, erasures, activity, door })
+        let (member, data_dir, cover) = (config.member, config.data_dir, config.cover);
+        Ok(Self { member, data_dir, listener, tls, engine, refusals, erasures, activity, door, cover })
     }
 
     /// Answers until `shutdown` resolves, or until the node fails; closes its files either way.
@@ -143,12 +145,14 @@ impl Node {
     /// # Errors
     /// [`NodeError`] when a part of it without which it must not go on has ended.
     pub async fn until(self, shutdown: impl Future<Output = ()>) -> Result<(), NodeError> {
-        let Self { member, data_dir, listener, tls, mut engine, refusals, erasures, activity, door } = self;
+        let Self { member, data_dir, listener, tls, mut engine, refusals, erasures, activity, door, cover } =
+            self;
         let ledger = engine.handle();
         tracing::info!(%member, "the node answers calls");
         let read = Arc::clone(&door.office.read);
         let (stores, remembered) = (Arc::clone(&door), Arc::clone(&activity));
         let ending = Arc::clone(&door.emergency);
+        let cover = covering(&door, cover);
         let failed = async {
             tokio::select! {
                 () = stores.keeper.failed() => {},
@@ -169,6 +173,7 @@ impl Node {
             error = fills_up(&data_dir) => Err(error),
             error = settle(&refusals, &read) => Err(error),
             () = end_activity(&activity, &ending) => Err(NodeError::Lost),
+            _ = cover.run() => Err(NodeError::Lost),
             Err(error) = erasures.look(&ledger, member) => Err(error.into()),
             () = failed => Err(NodeError::Store(StoreError::Poisoned)),
             () = shutdown => Ok(()),
@@ -200,6 +205,14 @@ fn has_room(data_dir: &Path) -> Result<(), NodeError> {
         return Ok(());
     }
     Err(NodeError::DiskFull { path: data_dir.to_owned(), free, needed: DISK_BYTES_MIN })
+}
+
+/// Cover that yields to whoever has something to commit: at this member's door, or anywhere in the engine's pool.
+fn covering(door: &Arc<Door>, rates: CoverRates) -> Cover {
+    let (office, submit) = (Arc::clone(&door.office), submit_to(door.engine.clone()));
+    let door = Arc::clone(door);
+    let busy = move || door.gates.submits.is_half_full() || door.engine.stats().waiting >= COVER_WAITING_MAX;
+    Cover::new(office, submit, Arc::new(busy), rates)
 }
 
 async fn recoveries_failed(door: &Door) {

@@ -109,7 +109,7 @@ pub(crate) enum RecoveryCommand {
 }
 
 /// A time with its unit, in milliseconds.
-fn milliseconds(text: &str) -> Result<u64, String> {
+pub(super) fn milliseconds(text: &str) -> Result<u64, String> {
     let wrong = || "a number with one of the units s, m, h, d".to_owned();
     let (number, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(wrong)?;
     let number: u64 = number.parse().map_err(|_| wrong())?;
