@@ -9,9 +9,10 @@ use salus_wire::emergency::{EmergencyKit, Given, LookShares, Review};
 use salus_wire::erasure::{EraseAnswer, EraseRequest, Erasure};
 use salus_wire::limits::{
     BLOCK_BYTES_MAX, DESCRIPTOR_BYTES, EMERGENCY_KIT_PLAIN_BYTES, GRANT_PLAIN_BYTES, INTENT_PLAIN_BYTES,
-    LEAF_BYTES_MAX, RPC_BYTES_MAX, TX_BYTES_MAX,
+    LEAF_BYTES_MAX, RECOVERY_PACKAGE_PLAIN_BYTES, RPC_BYTES_MAX, TX_BYTES_MAX,
 };
 use salus_wire::receipt::Leaf;
+use salus_wire::recovery::{RecoverRequest, Recovery, RecoveryPackage, RecoveryPart};
 use salus_wire::release::{Deposit, EpochHeader, EpochShares, ReleaseRequest, Released};
 use salus_wire::rpc::{Fetch, Fetched, FinalBlock, Put, Request, Response};
 use salus_wire::state::CertifiedChain;
@@ -67,6 +68,10 @@ pub const SHAPES: &[Shape] = &[
     shape::<Erasure, GRANT_PLAIN_BYTES>("erasure"),
     shape::<EraseRequest, RPC_BYTES_MAX>("erase_request"),
     shape::<EraseAnswer, RPC_BYTES_MAX>("erase_answer"),
+    shape::<Recovery, GRANT_PLAIN_BYTES>("recovery"),
+    shape::<RecoveryPart, RPC_BYTES_MAX>("recovery_part"),
+    shape::<RecoveryPackage, RECOVERY_PACKAGE_PLAIN_BYTES>("recovery_package"),
+    shape::<RecoverRequest, RPC_BYTES_MAX>("recover_request"),
 ];
 
 /// The first byte selects the type; the rest is decoded as one.

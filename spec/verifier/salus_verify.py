@@ -112,15 +112,15 @@ def certified_chain(r):
 
 
 def state_key(r):
-    kind = r.below(1, 11)
+    kind = r.below(1, 12)
     if kind == 10:
         return r.take(32), r.take(2 if r.below(1, 2) == 0 else 16)
-    sizes = {0: 0, 1: 2, 2: 16, 3: 32, 4: 32, 5: 24, 6: 32, 7: 32, 8: 34, 9: 2}
+    sizes = {0: 0, 1: 2, 2: 16, 3: 32, 4: 32, 5: 24, 6: 32, 7: 32, 8: 34, 9: 2, 11: 32}
     return r.take(sizes[kind])
 
 
 def state_value(r):
-    kind = r.below(1, 10)
+    kind = r.below(1, 11)
     if kind == 0:
         return tip(r)
     if kind == 1:
@@ -141,6 +141,8 @@ def state_value(r):
         return r.take(16), r.blob(434), tip(r)
     if kind == 8:
         return r.number(4), r.blob(6144), tip(r)
+    if kind == 10:
+        return r.take(64), tip(r), standing(r)
     return r.take(32), tip(r)
 
 

@@ -2,9 +2,10 @@
 
 use crate::account;
 use crate::args::AccessCommand;
-use crate::grant::{grant_line, listing};
+use crate::grant::{grant_line, listing, lists_before};
 use crate::output::{Failure, Report};
 use crate::read::{fault_line, fault_value};
+use crate::recovery;
 use crate::session::Session;
 use salus_client::accounting::Detail;
 use salus_client::listing::{AccessList, ListedAccess};
@@ -15,8 +16,20 @@ use serde_json::{Value, json};
 pub(crate) async fn run(command: &AccessCommand) -> Result<Report, Failure> {
     match command {
         AccessCommand::List { place, wallet } => {
-            let list = listing(&Session::operator(place)?, wallet).await?;
-            Ok(Report::new(value(&list)).lines(lines(&list)))
+            let session = Session::operator(place)?;
+            let list = listing(&session, wallet).await?;
+            let notice = recovery::notice(&session, wallet, &list.grants).await?;
+            let mut report = Report::new(value(&list)).lines(notice.iter().cloned()).lines(lines(&list));
+            let mut before = Vec::new();
+            for list in lists_before(&session, wallet).await? {
+                report = report.line("under a wallet in whose place this one has come:").lines(lines(&list));
+                before.push(value(&list));
+            }
+            if let Some(value) = report.value.as_object_mut() {
+                value.insert("notice".to_owned(), json!(notice));
+                value.insert("before".to_owned(), json!(before));
+            }
+            Ok(report)
         }
         AccessCommand::Account { place, wallet, each, required, csv } => {
             let detail = if *each { Detail::Each } else { Detail::Series };

@@ -1,10 +1,10 @@
 //! The accounting of disclosures as a document, as CSV (RFC 4180) and as JSON.
 
 use crate::files::write_secret;
-use crate::grant::listing;
+use crate::grant::{listing, lists_before};
 use crate::output::{Failure, Report};
 use crate::session::Session;
-use salus_client::accounting::{Accounting, Detail, Disclosure, account, window};
+use salus_client::accounting::{Accounting, Detail, Disclosure, GrantPlace, account, window};
 use salus_client::drive::now;
 use salus_clinical::fhir::instant;
 use salus_wire::ids::{PartyId, TimeMs};
@@ -43,7 +43,10 @@ pub(crate) async fn run(
     csv: Option<&Path>,
 ) -> Result<Report, Failure> {
     let list = listing(session, wallet).await?;
-    let mut accounting = account(&list, window(now()), detail);
+    // The latest first: a disclosure of a wallet that was lost is the patient's as much as this one's.
+    let mut before = lists_before(session, wallet).await?;
+    before.reverse();
+    let mut accounting = account(&list, &before, window(now()), detail);
     accounting.disclosures.retain(|disclosure| !required || disclosure.is_required());
     let recipients = recipients(session, &accounting).await?;
     let rows: Vec<[String; 12]> =
@@ -87,7 +90,7 @@ async fn recipients(
 
 fn row(disclosure: &Disclosure, recipients: &BTreeMap<PartyId, Recipient>) -> [String; 12] {
     let recipient = recipients.get(&disclosure.recipient);
-    let grants: Vec<String> = disclosure.grants.iter().map(ToString::to_string).collect();
+    let grants: Vec<String> = disclosure.grants.iter().map(place).collect();
     [
         time(disclosure.first),
         time(disclosure.last),
@@ -102,6 +105,14 @@ fn row(disclosure: &Disclosure, recipients: &BTreeMap<PartyId, Recipient>) -> [S
         disclosure.is_required().to_string(),
         grants.join(" "),
     ]
+}
+
+/// A grant of a wallet in whose place this one came is named with how many wallets it is back.
+fn place(grant: &GrantPlace) -> String {
+    match grant.back {
+        0 => grant.index.to_string(),
+        back => format!("before-{back}:{}", grant.index),
+    }
 }
 
 /// A brief description, 164.528(b)(2)(iii).

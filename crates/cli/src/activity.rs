@@ -212,7 +212,7 @@ async fn close(
 
 fn name(path: &Path) -> Result<Report, Failure> {
     let file: GrantFile = load(path)?;
-    let name = patient_name(&file.anchor()).to_string();
+    let name = patient_name(&file.data()).to_string();
     Ok(Report::new(json!({ "patient": name })).line(name).line(
         "records of activity know the patient by this name: keep it with what the member knows of them",
     ))

@@ -4,7 +4,9 @@ mod activity;
 mod emergency;
 mod erase;
 mod policy;
+mod recovery;
 mod terms;
+mod within;
 
 use clap::{Args, Parser, Subcommand};
 use salus_wire::ObservationCode;
@@ -16,7 +18,9 @@ pub(crate) use activity::{ActivityArgs, ActivityCommand};
 pub(crate) use emergency::EmergencyCommand;
 pub(crate) use erase::EraseCommand;
 pub(crate) use policy::{ExplainArgs, NamedArg, PolicyCommand};
+pub(crate) use recovery::RecoveryCommand;
 pub(crate) use terms::{ClassArg, PurposeArg, RoleArg, RoleAt, SensitivityArg, TermsArgs};
+pub(crate) use within::WithinArgs;
 
 /// Keep medical readings so that no single organisation can lose, read or rewrite them.
 ///
@@ -66,6 +70,9 @@ pub(crate) enum Command {
     /// Prepare for an emergency, read in one, and review what was read.
     #[command(subcommand)]
     Emergency(EmergencyCommand),
+    /// Prepare for the loss of a wallet, and get it back with guardians.
+    #[command(subcommand)]
+    Recovery(RecoveryCommand),
     /// Review what a member's people looked at.
     #[command(subcommand)]
     Activity(ActivityCommand),
@@ -226,6 +233,8 @@ pub(crate) enum DeviceCommand {
         /// Give no such grant.
         #[arg(long, conflicts_with = "treatment")]
         no_treatment: bool,
+        #[command(flatten)]
+        within: WithinArgs,
     },
     /// Stream a recording from an enrolled device over MQTT, each frame signed.
     Stream {
@@ -305,6 +314,8 @@ pub(crate) enum GrantCommand {
         /// The file to write, for the grantee.
         #[arg(long)]
         out: PathBuf,
+        #[command(flatten)]
+        within: WithinArgs,
     },
     /// Withdraw a grant and give a narrower one in its place, under the next number.
     ///

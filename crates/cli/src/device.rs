@@ -14,6 +14,7 @@ use crate::patient::{gateway_config, wallet};
 use crate::person::{authority, validity};
 use crate::session::{Session, link, rng};
 use crate::terms::Wish;
+use crate::within::{Moment, Release};
 use borsh::{BorshDeserialize, BorshSerialize};
 use rand_core::{CryptoRng, Rng};
 use salus_client::Wallet;
@@ -75,22 +76,7 @@ pub(crate) struct Signed {
 /// Runs the command.
 pub(crate) async fn run(command: &DeviceCommand) -> Result<Report, Failure> {
     match command {
-        DeviceCommand::Enrol { place, gateway, wallet, out, days, sensitivity, treatment, no_treatment } => {
-            let session = Session::operator(place)?;
-            let sensitivity = sensitivity.map(DataClass::from);
-            let file = enlist_as(&session, gateway, wallet, out, *days, sensitivity).await?;
-            let roles = if *no_treatment { &[][..] } else { treatment };
-            let grants = treat(&session, wallet, out, *days, roles).await?;
-            let line = |grant: &PathBuf| {
-                format!("the ward reads with `{}`; the patient can withdraw it", grant.display())
-            };
-            let lines: Vec<String> = grants.iter().map(line).collect();
-            let enrolment = file.enrolment.to_string();
-            Ok(Report::new(json!({ "file": out, "enrolment": enrolment, "treatment": grants }))
-                .line(format!("enrolled; the device's keys are in `{}`", out.display()))
-                .line("the ledger holds salted commitments to the device and to whom it is assigned")
-                .lines(lines))
-        }
+        DeviceCommand::Enrol { .. } => enrol(command).await,
         DeviceCommand::Stream { device, recording, rate, frame, seconds, real_time } => {
             let what = Streaming { rate: *rate, frame: *frame, seconds: *seconds, real_time: *real_time };
             stream(device, recording.as_deref(), &what).await
@@ -104,6 +90,42 @@ pub(crate) async fn run(command: &DeviceCommand) -> Result<Report, Failure> {
     }
 }
 
+async fn enrol(command: &DeviceCommand) -> Result<Report, Failure> {
+    let DeviceCommand::Enrol {
+        place,
+        gateway,
+        wallet,
+        out,
+        days,
+        sensitivity,
+        treatment,
+        no_treatment,
+        within,
+    } = command
+    else {
+        return Err(Failure::new(Code::Internal, "nothing is to be enrolled"));
+    };
+    let session = Session::operator(place)?;
+    let (sensitivity, release) = (sensitivity.map(DataClass::from), within.release());
+    let roles = if *no_treatment { &[][..] } else { treatment };
+    let _wheel = release.tell("what is not committed yet is not enrolled; enrol the device again");
+    let enlisting = enlist_as(&session, gateway, wallet, out, *days, sensitivity, release);
+    let treating = treat(&session, wallet, out, *days, roles, release);
+    let (file, grants) = match release {
+        Release::AtOnce => (enlisting.await?, treating.await?),
+        // Each at a time of its own: an order would tie them together again.
+        Release::Within(_) => futures::try_join!(enlisting, treating)?,
+    };
+    let line =
+        |grant: &PathBuf| format!("the ward reads with `{}`; the patient can withdraw it", grant.display());
+    let lines: Vec<String> = grants.iter().map(line).collect();
+    let enrolment = file.enrolment.to_string();
+    Ok(Report::new(json!({ "file": out, "enrolment": enrolment, "treatment": grants }))
+        .line(format!("enrolled; the device's keys are in `{}`", out.display()))
+        .line("the ledger holds salted commitments to the device and to whom it is assigned")
+        .lines(lines))
+}
+
 async fn revoke(place: &Place, device: &Path) -> Result<Report, Failure> {
     let session = Session::operator(place)?;
     let file: DeviceFile = load(device)?;
@@ -113,24 +135,29 @@ async fn revoke(place: &Place, device: &Path) -> Result<Report, Failure> {
 }
 
 /// The treatment relation of the member that collects the data: a grant to each of these roles there, unless
-/// the patient has granted something already. Gives the files.
+/// the patient has granted something already. Each is committed at a time that is drawn, in the order of the wallet.
+/// Gives the files.
 async fn treat(
     session: &Session,
     wallet_file: &Path,
     out: &Path,
     days: u64,
     roles: &[RoleArg],
+    release: Release,
 ) -> Result<Vec<PathBuf>, Failure> {
     let mut files = Vec::new();
     if !wallet(wallet_file)?.one_time.is_empty() {
         return Ok(files);
     }
-    for role in roles.iter().map(|role| Role::from(*role)) {
+    let (since, mut rng) = (Instant::now().into(), rng()?);
+    let mut moments: Vec<Moment> = roles.iter().map(|_| release.draw(since, &mut rng)).collect();
+    moments.sort_unstable();
+    for (role, at) in roles.iter().map(|role| Role::from(*role)).zip(moments) {
         let mut name = out.as_os_str().to_owned();
         name.push(format!(".{}.grant", role.name()));
         let file = PathBuf::from(name);
         let wish = Wish::ward(session.home, role, days, now())?;
-        grant::create(session, wallet_file, &wish, &file).await?;
+        grant::create_after(session, wallet_file, &wish, &file, async || at.come().await).await?;
         files.push(file);
     }
     Ok(files)
@@ -144,10 +171,11 @@ pub(crate) async fn enlist(
     out: &Path,
     days: u64,
 ) -> Result<DeviceFile, Failure> {
-    enlist_as(session, gateway, wallet_file, out, days, None).await
+    enlist_as(session, gateway, wallet_file, out, days, None, Release::AtOnce).await
 }
 
-/// As [`enlist`], with the sensitive class of everything that it reads.
+/// As [`enlist`], with the sensitive class of everything that it reads, and enrolment and assignment each at a time
+/// that is drawn. The gateway takes the device once both are final.
 async fn enlist_as(
     session: &Session,
     gateway: &str,
@@ -155,6 +183,7 @@ async fn enlist_as(
     out: &Path,
     days: u64,
     sensitivity: Option<DataClass>,
+    release: Release,
 ) -> Result<DeviceFile, Failure> {
     let mut rng = rng()?;
     let config = gateway_config(&session.layout, gateway)?;
@@ -165,6 +194,9 @@ async fn enlist_as(
             "no device is assigned to a patient who has ordered erasure",
         ));
     }
+    if wallet.recovering.as_ref().is_some_and(|recovering| !recovering.done) {
+        return Err(salus_client::ClientError::Recovering.into());
+    }
     let key = SigningKey::generate(&mut rng);
     let mut device = [0; 16];
     rng.fill_bytes(&mut device);
@@ -174,7 +206,7 @@ async fn enlist_as(
     let assignment = Assignment {
         salt: salt(&mut rng),
         enrolment: commitment,
-        grants: wallet.chain().anchor(),
+        grants: wallet.data(),
         writer: config.party,
         validity: validity_back(days)?,
         sensitivity,
@@ -185,9 +217,14 @@ async fn enlist_as(
     let member = session.home;
     let registrar = session.registrar()?;
     let enrol = TxBody::EnrolDevice { enrolment: commitment, member };
-    session.submit(&Tx::sign(session.chain(), enrol, &registrar)).await?;
     let assign = TxBody::AssignDevice { assignment: assigned, member };
-    session.submit(&Tx::sign(session.chain(), assign, &registrar)).await?;
+    let since = Instant::now().into();
+    let mut commits = [enrol, assign].map(|body| (release.draw(since, &mut rng), body));
+    commits.sort_by_key(|(at, _)| *at);
+    for (at, body) in commits {
+        at.come().await;
+        session.submit(&Tx::sign(session.chain(), body, &registrar)).await?;
+    }
     register(&session.layout, gateway, &config, enrolment, assignment, &wallet, &mut rng)?;
     Ok(file)
 }

@@ -13,7 +13,7 @@ use salus_client::listing::ListedGrant;
 use salus_client::{Errand, Fault, OrderFile, Receipts, Wallet};
 use salus_wire::ids::MemberIndex;
 use salus_wire::state::Standing;
-use salus_wire::{Code, Height, StateKey};
+use salus_wire::{Code, GrantTag, Height, Holder, StateKey};
 use serde_json::json;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -40,6 +40,13 @@ async fn order(
     unnamed: Unnamed,
     and_wallet: bool,
 ) -> Result<Report, Failure> {
+    if wallet(path)?.data.is_some() {
+        // Before anything is withdrawn: members would refuse it.
+        return Err(Failure::new(
+            Code::ChainMoved,
+            "the data of a wallet that was recovered is not erased yet",
+        ));
+    }
     let session = Session::operator(place)?;
     let height = ordered(&session, path, out).await?;
     let errand = errand(&session, &wallet(path)?).await?;
@@ -67,7 +74,8 @@ async fn ordered(session: &Session, path: &Path, out: &Path) -> Result<Height, F
     if wallet(path)?.order.is_none() {
         let _finished: Option<PathBuf> = finish_earlier(session, path).await?;
         // What others put under a tag of the chain is nobody's grant, and not the patient's to withdraw.
-        let stands = |grant: &ListedGrant| grant.grant.is_some() && grant.standing == Standing::Active;
+        let ours = |entry: &ListedGrant| entry.grant.is_some() || entry.recovery;
+        let stands = |entry: &ListedGrant| ours(entry) && entry.standing == Standing::Active;
         for grant in listing(session, path).await?.grants.into_iter().filter(stands) {
             revoke(session, path, grant.index).await?;
         }
@@ -223,11 +231,33 @@ async fn forget(place: &Place, gateway: &str, file: &Path) -> Result<Report, Fai
     let grants = entry
         .and_then(|entry| order.chain_of(&entry, config.party))
         .ok_or_else(|| Failure::new(Code::NoOrder, "the file is of no order for this gateway"))?;
+    obeyed(&session, order.tag()).await?;
     let (assignments, frames) = salus_gateway::forget::forget(&config, order.tag(), &grants, &mut rng()?)
         .map_err(|error| Failure::new(error.code(), error.to_string()))?;
     Ok(Report::new(json!({ "assignments": assignments, "frames": frames }))
         .line(format!("{assignments} assignments and {frames} refused frames are gone"))
         .line("the gateway drops what is in its queue, and then signs; see `salus erase status`"))
+}
+
+/// Whether n - f members have signed that they obeyed. One of them at least is honest and knows whether the chain's
+/// recovery is under way or has ended it: before, a gateway would destroy at the word of whoever has the wallet.
+async fn obeyed(session: &Session, order: GrantTag) -> Result<(), Failure> {
+    let faults = session.consortium.faults();
+    let (mut signed, needed) = (0_u16, faults.quorum());
+    for member in (0..faults.members()).map(MemberIndex::new) {
+        let key = StateKey::Destruction(order, Holder::Member(member));
+        let entry = session.client.entry(key, session.home, &session.policy()?).await?;
+        signed = signed.saturating_add(u16::from(entry.is_some()));
+    }
+    match signed >= needed {
+        true => Ok(()),
+        false => Err(Failure::new(
+            Code::NoOrder,
+            format!(
+                "{signed} members have signed that they obeyed it, and {needed} must have before: have the patient give `salus erase order` again"
+            ),
+        )),
+    }
 }
 
 /// Files that only the patient had. What was written over on a modern disk need not be gone; without these

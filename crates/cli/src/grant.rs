@@ -6,12 +6,15 @@ use crate::files::{load, store};
 use crate::output::{Failure, Report};
 use crate::patient::wallet;
 use crate::read::Wanted;
+use crate::recovery;
 use crate::session::{Session, rng};
 use crate::terms::{self, Wish};
+use crate::within::Release;
 use salus_client::drive::now;
 use salus_client::listing::{AccessList, ListedGrant};
 use salus_client::{GrantFile, Wallet};
 use salus_consent::{Ask, Named, judge};
+use salus_crypto::chain::ChainSeed;
 use salus_wire::consent::{Deny, Grant, Grantee};
 use salus_wire::ids::{PartyId, TimeSpan};
 use salus_wire::rpc::Committed;
@@ -19,6 +22,7 @@ use salus_wire::state::Standing;
 use salus_wire::{Classes, Code, Codes, DataClass, Purpose, Purposes};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
+use tokio::time::Instant;
 
 /// Places of a chain that one command passes over.
 pub(crate) const TAKEN_MAX: usize = 8;
@@ -26,11 +30,11 @@ pub(crate) const TAKEN_MAX: usize = 8;
 /// Runs the command.
 pub(crate) async fn run(command: &GrantCommand) -> Result<Report, Failure> {
     match command {
-        GrantCommand::Create { place, wallet, terms, out } => {
+        GrantCommand::Create { place, wallet, terms, out, within } => {
             let session = Session::operator(place)?;
             let wish = Wish::of(terms, crate::patient::wallet(wallet)?.writer, now())?;
             let finished = finish_earlier(&session, wallet).await?;
-            let (index, committed) = create(&session, wallet, &wish, out).await?;
+            let (index, committed) = create_within(&session, wallet, &wish, out, within.release()).await?;
             Ok(created(finished, index, &committed, out))
         }
         GrantCommand::Replace { place, wallet, index, terms, out } => {
@@ -69,6 +73,7 @@ pub(crate) async fn run(command: &GrantCommand) -> Result<Report, Failure> {
 /// Sees the grant final that an earlier command left in the wallet, if there is one: no tag of a
 /// chain may ever be left out. Gives the grantee's file; none when another took the tag first.
 pub(crate) async fn finish_earlier(session: &Session, path: &Path) -> Result<Option<PathBuf>, Failure> {
+    let _ = recovery::settle(session, path).await?;
     let mut wallet = wallet(path)?;
     let Some(pending) = &wallet.pending else { return Ok(None) };
     let file = path.with_extension(format!("{}.grant", pending.file.index));
@@ -84,16 +89,90 @@ pub(crate) async fn create(
 ) -> Result<(u16, Committed), Failure> {
     let mut wallet = wallet(path)?;
     for _ in 0..TAKEN_MAX {
-        let terms = wish.terms(session).await?;
-        let consent = wish.consent.as_ref().map(consent::kept).transpose()?;
-        let index = wallet.grant(session.chain(), terms, &mut rng()?)?.file.index;
-        wallet.consents.extend(consent.map(|consent| (index, consent)));
-        store(path, &wallet)?;
+        make(session, path, &mut wallet, wish).await?;
         if let Some(done) = finish(session, path, &mut wallet, out).await? {
             return Ok(done);
         }
     }
     Err(taken())
+}
+
+/// Makes a grant that waits in the wallet from now on, stored, and gives its number.
+async fn make(session: &Session, path: &Path, wallet: &mut Wallet, wish: &Wish) -> Result<u16, Failure> {
+    let terms = wish.terms(session).await?;
+    let consent = wish.consent.as_ref().map(consent::kept).transpose()?;
+    let index = wallet.grant(session.chain(), terms, &mut rng()?)?.file.index;
+    wallet.consents.extend(consent.map(|consent| (index, consent)));
+    store(path, wallet)?;
+    Ok(index)
+}
+
+/// As [`create`], at a time that is drawn. Whoever ends the command before has lost nothing: the grant waits in the
+/// wallet, and the next command that grants sees it final.
+async fn create_within(
+    session: &Session,
+    path: &Path,
+    wish: &Wish,
+    out: &Path,
+    release: Release,
+) -> Result<(u16, Committed), Failure> {
+    let at = release.draw(Instant::now(), &mut rng()?);
+    let wait = async || {
+        let if_ended =
+            "nothing is lost, the grant is in the wallet and the next command that grants commits it first";
+        let _wheel = at.is_ahead().then(|| release.tell(if_ended));
+        at.come().await;
+    };
+    create_after(session, path, wish, out, wait).await
+}
+
+/// As [`create`], with the grant in the wallet now and on the ledger when `wait` is over.
+pub(crate) async fn create_after(
+    session: &Session,
+    path: &Path,
+    wish: &Wish,
+    out: &Path,
+    wait: impl AsyncFn(),
+) -> Result<(u16, Committed), Failure> {
+    let mut made = wallet(path)?;
+    for _ in 0..TAKEN_MAX {
+        let index = make(session, path, &mut made, wish).await?;
+        wait().await;
+        // Another command may have gone on with the wallet meanwhile.
+        let mut latest = wallet(path)?;
+        let done = if waits(&latest, index) {
+            finish(session, path, &mut latest, out).await?
+        } else {
+            finished_by_another(session, &made, out).await?
+        };
+        if let Some(done) = done {
+            return Ok(done);
+        }
+        made = latest;
+    }
+    Err(taken())
+}
+
+fn waits(wallet: &Wallet, index: u16) -> bool {
+    wallet.pending.as_ref().is_some_and(|pending| pending.file.index == index)
+}
+
+/// Another command saw the grant final that waits in `made`, or found its tag taken. The grantee's file is written
+/// here, too; the wallet is as that command left it.
+async fn finished_by_another(
+    session: &Session,
+    made: &Wallet,
+    out: &Path,
+) -> Result<Option<(u16, Committed)>, Failure> {
+    let Some(pending) = &made.pending else { return Ok(None) };
+    match session.submit(&pending.tx).await {
+        Err(failure) if failure.code == Code::AlreadyExists => Ok(None),
+        committed => {
+            let committed = committed?;
+            store(out, &pending.file)?;
+            Ok(Some((pending.file.index, committed)))
+        }
+    }
 }
 
 /// Somebody sees every tag of a chain on its way and is first.
@@ -130,9 +209,14 @@ pub(crate) async fn finish(
     Ok(Some((index, committed)))
 }
 
-/// Withdraws the grant at `index`.
+/// Withdraws the grant at `index`. One that still waits is committed first: it would stand after its withdrawal.
 pub(crate) async fn revoke(session: &Session, path: &Path, index: u16) -> Result<Committed, Failure> {
-    let tx = wallet(path)?.revoke(session.chain(), index);
+    let mut wallet = wallet(path)?;
+    if waits(&wallet, index) {
+        let file = path.with_extension(format!("{index}.grant"));
+        let _ = finish(session, path, &mut wallet, &file).await?;
+    }
+    let tx = wallet.revoke(session.chain(), index);
     let tx = tx.ok_or_else(|| Failure::new(Code::Usage, format!("the wallet has no grant {index}")))?;
     session.submit(&tx).await
 }
@@ -142,12 +226,25 @@ pub(crate) async fn listing(session: &Session, path: &Path) -> Result<AccessList
     Ok(session.client.list(session.policy()?, session.home, wallet(path)?.chain()).await?)
 }
 
+/// The lists of the wallets in whose place this one has come, the first one first.
+pub(crate) async fn lists_before(session: &Session, path: &Path) -> Result<Vec<AccessList>, Failure> {
+    let mut lists = Vec::new();
+    for seed in wallet(path)?.before {
+        let seed = ChainSeed::new(seed.0);
+        lists.push(session.client.list(session.policy()?, session.home, seed).await?);
+    }
+    Ok(lists)
+}
+
 async fn list(place: &Place, path: &Path) -> Result<Report, Failure> {
     let session = Session::operator(place)?;
     let list = listing(&session, path).await?;
     let (height, count) = (list.at.height, list.grants.len());
     let grants: Vec<Value> = list.grants.iter().map(grant_value).collect();
-    Ok(Report::new(json!({ "height": height.get(), "complete": true, "grants": grants }))
+    let notice = recovery::notice(&session, path, &list.grants).await?;
+    let value = json!({ "height": height.get(), "complete": true, "grants": grants, "notice": notice });
+    Ok(Report::new(value)
+        .lines(notice)
         .lines(list.grants.iter().map(grant_line))
         .line(format!("{count} grants; that there are no others is proven as of height {height}")))
 }
@@ -163,6 +260,11 @@ pub(crate) fn grant_line(listed: &ListedGrant) -> String {
         None if listed.erasure => {
             format!("entry {index} since height {height}: the order that everything be destroyed")
         }
+        None if listed.recovery => {
+            format!(
+                "entry {index} since height {height}: the recovery of this wallet is prepared; {standing}"
+            )
+        }
         Some(grant) => {
             format!("grant {index} to {} since height {height}: {standing}", grantee(&grant.grantee))
         }
@@ -174,6 +276,7 @@ fn grant_value(listed: &ListedGrant) -> Value {
     json!({
         "index": listed.index,
         "erasure": listed.erasure,
+        "recovery": listed.recovery,
         "grantee": listed.grant.as_ref().map(|grant| grantee(&grant.grantee)),
         "terms": listed.grant.as_ref().map(terms_value),
         "since_height": listed.since.height.get(),

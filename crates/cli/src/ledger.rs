@@ -69,6 +69,8 @@ const fn kind(body: &TxBody) -> &'static str {
         TxBody::CloseReview { .. } => "close review",
         TxBody::PublishPolicy { .. } => "publish policy",
         TxBody::RecordDestruction { .. } => "record destruction",
+        TxBody::OpenCase { .. } => "open case",
+        TxBody::VetoCase { .. } => "veto case",
     }
 }
 
@@ -113,6 +115,10 @@ fn fields(tx: &Tx) -> Value {
                 Holder::Writer(party) => format!("writer {party}"),
             },
         }),
+        TxBody::OpenCase { case, veto, commitment } => json!({
+            "case": case.to_string(), "veto": hex::encode(veto.as_bytes()), "commitment": commitment.to_string(),
+        }),
+        TxBody::VetoCase { case } => json!({ "case": case.to_string() }),
     };
     json!({
         "body": body,

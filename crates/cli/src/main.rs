@@ -24,11 +24,13 @@ mod person;
 mod policy;
 mod read;
 mod receipt;
+mod recovery;
 mod serve;
 mod session;
 mod status;
 mod terms;
 mod torture;
+mod within;
 
 use args::{Cli, Command};
 use clap::Parser;
@@ -75,6 +77,7 @@ async fn run(cli: &Cli) -> Result<Report, Failure> {
         Command::Erase(command) => erase::run(command).await,
         Command::Read(args) => read::run(args).await,
         Command::Emergency(command) => emergency::run(command).await,
+        Command::Recovery(command) => recovery::run(command).await,
         Command::Activity(command) => activity::run(command).await,
         Command::Access(command) => access::run(command).await,
         Command::Receipt(command) => receipt::run(command),

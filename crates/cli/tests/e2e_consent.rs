@@ -30,7 +30,7 @@ impl Ward {
         let wallet = consortium.people("patient.wallet");
         consortium.salus(&["patient", "new", "--out", &wallet]);
         let ward = Self { consortium, wallet };
-        ward.stream("monitor.device", &["--no-treatment"]);
+        ward.stream("monitor.device", &["--no-treatment", "--within", "1s"]);
         ward.stream("programme.device", &["--sensitivity", "substance-use", "--no-treatment"]);
         ward
     }

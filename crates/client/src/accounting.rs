@@ -36,8 +36,17 @@ pub struct Disclosure {
     pub last: TimeMs,
     /// How many.
     pub times: u32,
-    /// Under which grants, by their places on the chain.
-    pub grants: Vec<u16>,
+    /// Under which grants.
+    pub grants: Vec<GrantPlace>,
+}
+
+/// A grant, by where it stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct GrantPlace {
+    /// How many wallets the one is back whose it is, of those in whose place another came: 0 is the wallet asked.
+    pub back: usize,
+    /// Its place on the chain of that wallet, from 1.
+    pub index: u16,
 }
 
 /// Everything disclosed within a window.
@@ -76,7 +85,7 @@ impl Disclosure {
         }
     }
 
-    fn one(terms: &IntentTerms, at: TimeMs, grant: u16) -> Self {
+    fn one(terms: &IntentTerms, at: TimeMs, grant: GrantPlace) -> Self {
         Self {
             recipient: terms.requester,
             purpose: terms.purpose,
@@ -96,33 +105,39 @@ impl Disclosure {
         self.measured = TimeSpan::new(from, until).unwrap_or(self.measured);
         (self.first, self.last) = (self.first.min(other.first), self.last.max(other.last));
         self.times = self.times.saturating_add(other.times);
-        self.grants.extend(&other.grants);
+        self.grants.extend(other.grants.iter().copied());
         self.grants.sort_unstable();
         self.grants.dedup();
     }
 }
 
-/// Accounts for the accesses of a list within a window of block time.
+/// Accounts for the accesses of a wallet's list and of those of wallets in whose place it came, the latest first,
+/// within a window of block time. It is complete as of the earliest of their heights.
 #[must_use]
-pub fn account(list: &AccessList, window: TimeSpan, detail: Detail) -> Accounting {
-    let (mut each, mut void) = (Vec::new(), 0_u32);
-    for grant in &list.grants {
-        void = void.saturating_add(within(grant, &window, &mut each));
+pub fn account(list: &AccessList, before: &[AccessList], window: TimeSpan, detail: Detail) -> Accounting {
+    let (mut each, mut void, mut at) = (Vec::new(), 0_u32, list.at);
+    for (back, list) in std::iter::once(list).chain(before).enumerate() {
+        if list.at.height < at.height {
+            at = list.at;
+        }
+        for grant in &list.grants {
+            void = void.saturating_add(within(back, grant, &window, &mut each));
+        }
     }
     let mut disclosures = match detail {
         Detail::Each => each,
         Detail::Series => series(each),
     };
     disclosures.sort_by_key(|disclosure| (disclosure.first, disclosure.recipient));
-    Accounting { at: list.at, window, disclosures, void }
+    Accounting { at, window, disclosures, void }
 }
 
 /// Adds the disclosures under a grant; gives how many accesses hold no intent.
-fn within(grant: &ListedGrant, window: &TimeSpan, each: &mut Vec<Disclosure>) -> u32 {
-    let mut void = 0_u32;
+fn within(back: usize, grant: &ListedGrant, window: &TimeSpan, each: &mut Vec<Disclosure>) -> u32 {
+    let (mut void, place) = (0_u32, GrantPlace { back, index: grant.index });
     for access in grant.accesses.iter().filter(|access| window.contains(access.since.time)) {
         match &access.intent {
-            Some(intent) => each.push(Disclosure::one(&intent.terms, access.since.time, grant.index)),
+            Some(intent) => each.push(Disclosure::one(&intent.terms, access.since.time, place)),
             None => void = void.saturating_add(1),
         }
     }

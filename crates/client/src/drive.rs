@@ -3,6 +3,7 @@
 //! make.
 
 mod erase;
+mod recover;
 
 use crate::ask::{Answer, Ask, AskId, Silence, Told, What};
 use crate::error::{ClientError, Fault};

@@ -74,6 +74,15 @@ pub enum ClientError {
     /// The patient has ordered that everything under this wallet be destroyed.
     #[error("this wallet has ordered that everything under it be destroyed")]
     Erased,
+    /// This wallet is to come in the place of another, and has not yet.
+    #[error("the recovery of this wallet is not finished")]
+    Recovering,
+    /// What a guardian or custodian gave is not what was prepared, or not for this case.
+    #[error("{what}")]
+    Recovery {
+        /// Which.
+        what: &'static str,
+    },
     /// A chain of tags has no tag left.
     #[error("the chain has no tag left")]
     ChainUsedUp,
@@ -98,7 +107,8 @@ impl ClientError {
             Self::Stale { .. } => Code::ProofStale,
             Self::Unreachable => Code::Unreachable,
             Self::Erased => Code::ChainErased,
-            Self::ChainUsedUp | Self::BeyondGrant | Self::GrantPending => Code::Usage,
+            Self::Recovery { .. } => Code::RecoveryApproval,
+            Self::ChainUsedUp | Self::BeyondGrant | Self::GrantPending | Self::Recovering => Code::Usage,
         }
     }
 

@@ -5,6 +5,7 @@
 
 use crate::erasure::Order;
 use crate::error::ClientError;
+use crate::recovery::{Prepared, Recovering};
 use borsh::{BorshDeserialize, BorshSerialize};
 use rand_core::CryptoRng;
 use salus_crypto::chain::{CHAIN_LEN_MAX, ChainAnchor, ChainSeed, Link, open_body, seal_body};
@@ -53,6 +54,14 @@ pub struct Wallet {
     pub looks: Vec<UnbroughtLooks>,
     /// The order that everything under this chain be destroyed, once it is made. No grant is made after it.
     pub order: Option<Order>,
+    /// What was prepared for the day this wallet is gone, in order.
+    pub prepared: Vec<Prepared>,
+    /// The recovery by which this wallet comes in the place of another, while it is under way and after.
+    pub recovering: Option<Recovering>,
+    /// The seeds of the chains in whose place this one has come, the first one first.
+    pub before: Vec<ShareBytes>,
+    /// The chain under which the data lies, when it is the first of those.
+    pub data: Option<ChainAnchor>,
 }
 
 /// The looks of one emergency grant that custodians lack still. They are kept as they were made: shares of two
@@ -131,7 +140,17 @@ impl Wallet {
             cards: Vec::new(),
             looks: Vec::new(),
             order: None,
+            prepared: Vec::new(),
+            recovering: None,
+            before: Vec::new(),
+            data: None,
         }
+    }
+
+    /// The chain under which the patient's data lies.
+    #[must_use]
+    pub fn data(&self) -> ChainAnchor {
+        self.data.unwrap_or_else(|| self.chain().anchor())
     }
 
     /// The chain's seed, to list it.
@@ -145,6 +164,7 @@ impl Wallet {
     ///
     /// # Errors
     /// [`ClientError::GrantPending`] while an earlier one is; [`ClientError::ChainUsedUp`];
+    /// [`ClientError::Recovering`] until the recovery of this wallet is done;
     /// [`ClientError::Erased`] once erasure is ordered.
     pub fn grant(
         &mut self,
@@ -152,8 +172,11 @@ impl Wallet {
         terms: GrantTerms,
         rng: &mut impl CryptoRng,
     ) -> Result<&Pending, ClientError> {
-        if self.pending.is_some() {
+        if self.pending.is_some() || self.prepared.iter().any(|prepared| !prepared.settled) {
             return Err(ClientError::GrantPending);
+        }
+        if self.recovering.as_ref().is_some_and(|recovering| !recovering.done) {
+            return Err(ClientError::Recovering);
         }
         if self.order.is_some() {
             return Err(ClientError::Erased);
@@ -203,6 +226,7 @@ impl Wallet {
     pub fn passed_over(&mut self, index: u16) {
         self.pending.take_if(|pending| pending.file.index == index);
         self.order.take_if(|order| order.index == index && !order.settled);
+        self.prepared.retain(|prepared| prepared.index != index || prepared.settled);
         self.consents.retain(|(of, _)| *of != index);
     }
 
@@ -224,7 +248,7 @@ impl Wallet {
         rng.fill_bytes(&mut salt);
         let writer = self.writer;
         let lane = lane.anchor();
-        Grant { salt, writer, grantee, scope, purposes, validity, denies, lane, one_time }
+        Grant { salt, writer, grantee, scope, purposes, validity, denies, lane, one_time, data: self.data }
     }
 }
 
@@ -246,6 +270,12 @@ impl GrantFile {
     pub fn anchor(&self) -> ChainAnchor {
         let first = self.link().back(self.index).to_secret();
         ChainAnchor::from_digest(Digest::from_bytes(*first.danger_expose()))
+    }
+
+    /// The anchor of the chain under which the data lies that it opens: that of a lost wallet, if the grant names one.
+    #[must_use]
+    pub fn data(&self) -> ChainAnchor {
+        self.grant.data.unwrap_or_else(|| self.anchor())
     }
 
     /// The lane on which accesses under this grant stand; `None` when the file holds one look of it.

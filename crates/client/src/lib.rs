@@ -20,6 +20,7 @@ pub mod read;
 mod read_keys;
 mod read_segments;
 pub mod receipt;
+pub mod recovery;
 mod settle;
 
 pub use activity::ActivityList;
@@ -32,3 +33,6 @@ pub use grant::{GrantFile, LaneKey, Pending, UnbroughtLooks, Wallet};
 pub use patience::Patience;
 pub use read::{BrokenGlass, ReadPlan, ReadResult, Reader};
 pub use read_segments::{Evidence, SegmentEvidence};
+pub use recovery::{
+    ApprovalFile, AskFile, CaseStages, GuardianFile, Prepared, Recovering, RecoveryWish, VetoFile,
+};

@@ -12,7 +12,7 @@
 use crate::ask::{Answer, Ask, AskId, Silence, Told, What};
 use crate::error::{ClientError, Fault};
 use crate::grant::{lane_seed, open_grant};
-use salus_consent::open_order;
+use salus_consent::{open_order, open_recovery};
 use salus_crypto::chain::{CHAIN_LEN_MAX, ChainSeed, ChainTag, open_body};
 use salus_planted::{Bug, is};
 use salus_proof::{Proven, ProvenState, TrustPolicy, state};
@@ -51,6 +51,8 @@ pub struct ListedGrant {
     pub grant: Option<Grant>,
     /// Whether it is no grant but the patient's order that everything be destroyed.
     pub erasure: bool,
+    /// Whether it is no grant but what was prepared for recovery.
+    pub recovery: bool,
     /// When it became final.
     pub since: Tip,
     /// Whether it still stands.
@@ -329,10 +331,13 @@ fn listed_grant(index: u16, chain: &Walk, lane: &Walk, state: &ProvenState) -> O
     let accesses: Option<Vec<ListedAccess>> =
         (1..=lane.present).map(|place| listed_access(place, lane, state)).collect();
     let grant = opened_grant(chain, index, record);
-    let order = open_order(&chain.seed.link(index), &chain.seed.body_key(index), record);
+    let (link, body_key) = (chain.seed.link(index), chain.seed.body_key(index));
+    let order = open_order(&link, &body_key, record);
     let erasure = order.is_some_and(|order| order.one_time == record.one_time);
+    let recovery = open_recovery(&link, &body_key, record);
+    let recovery = recovery.is_some_and(|recovery| recovery.one_time == record.one_time);
     let (since, standing) = (record.since, record.standing);
-    Some(ListedGrant { index, grant, erasure, since, standing, accesses: accesses? })
+    Some(ListedGrant { index, grant, erasure, recovery, since, standing, accesses: accesses? })
 }
 
 fn opened_grant(chain: &Walk, index: u16, record: &GrantRecord) -> Option<Grant> {

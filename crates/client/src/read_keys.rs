@@ -220,7 +220,10 @@ fn checked(plan: &ReadPlan, from: MemberIndex, share: EpochShare) -> Result<Chec
     let grant = &plan.grant;
     let ours = header.writer == grant.grant.writer
         && plan.scope.meets(header.class, header.code, &header.span)
-        && anchored(&grant.link(), grant.index, &header.grants);
+        && match &grant.grant.data {
+            Some(data) => header.grants == *data,
+            None => anchored(&grant.link(), grant.index, &header.grants),
+        };
     if !ours {
         return Err(Code::NothingHeld);
     }

@@ -37,6 +37,7 @@ pub(crate) fn target(body: &TxBody) -> StateKey {
         TxBody::CloseReview { member, review, .. } => StateKey::Review(*member, *review),
         TxBody::PublishPolicy { member, .. } => StateKey::Policy(*member),
         TxBody::RecordDestruction { order, holder, .. } => StateKey::Destruction(*order, *holder),
+        TxBody::OpenCase { case, .. } | TxBody::VetoCase { case } => StateKey::Case(*case),
     }
 }
 
@@ -78,7 +79,11 @@ pub(crate) fn judge(tx: &Tx, entry: Proven<'_>) -> Finding {
         }
         (TxBody::RevokeIdentity { .. }, StateValue::Identity(found)) => ended(found.standing),
         (TxBody::RevokeDevice { .. }, StateValue::Device(found)) => ended(found.standing),
+        (TxBody::OpenCase { veto, commitment, .. }, StateValue::Case(found)) => {
+            written((found.veto, found.commitment) == (*veto, *commitment), found.since)
+        }
         (TxBody::RevokeGrant { .. }, StateValue::Grant(found)) => ended(found.standing),
+        (TxBody::VetoCase { .. }, StateValue::Case(found)) => ended(found.standing),
         _ => Finding::Taken,
     }
 }

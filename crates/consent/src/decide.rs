@@ -19,7 +19,7 @@ use salus_wire::limits::ACCESS_VALID_MS_MAX;
 use salus_wire::release::{EpochHeader, reader_digest};
 use salus_wire::state::{IdentityRecord, Standing, StateKey, StateValue, Tip};
 use salus_wire::tx::{PartyKind, intent_message};
-use salus_wire::{AccessTag, MemberIndex, PartyId, Purpose, TimeMs, namespaces};
+use salus_wire::{AccessTag, Height, MemberIndex, PartyId, Purpose, TimeMs, namespaces};
 
 /// Milliseconds within which a permit must be redeemed: the decision is about now.
 pub const PERMIT_MS_MAX: u64 = 5_000;
@@ -199,9 +199,14 @@ fn not_revoked(opened: &Opened, view: &FinalView) -> Result<(), Denied> {
 
 impl Opened {
     fn covers(&self, epoch: &EpochHeader) -> bool {
-        epoch.grants == self.grant.anchor
+        epoch.grants == self.data()
             && epoch.writer == self.opened_grant.writer
             && self.scope.meets(epoch.class, epoch.code, &epoch.span)
+    }
+
+    /// The chain under which the data lies: that of a lost wallet, if the grant names one.
+    fn data(&self) -> ChainAnchor {
+        self.opened_grant.data.unwrap_or(self.grant.anchor)
     }
 }
 
@@ -267,10 +272,23 @@ impl Permit {
         self.at
     }
 
-    /// The one grant chain whose epochs it can open.
+    /// The chain under which the epochs lie that it can open. It is the grant's own or one that the grant claims:
+    /// whether the grant's chain is in charge of it, see [`crate::in_charge()`].
     #[must_use]
     pub fn grants(&self) -> ChainAnchor {
+        self.opened.data()
+    }
+
+    /// The chain on which the grant stands.
+    #[must_use]
+    pub fn granted_on(&self) -> ChainAnchor {
         self.opened.grant.anchor
+    }
+
+    /// When the grant became final.
+    #[must_use]
+    pub fn granted_at(&self) -> Height {
+        self.opened.granted.height
     }
 
     /// Matching epochs to skip, for pages after the first.

@@ -176,6 +176,42 @@ pub enum Denied {
     /// What stands there does not open with the key that was shown, or is no order.
     #[error("what stands there is no erasure order")]
     NotAnOrder,
+    /// What stands under the tag is no preparation of this chain's recovery, or does not fit this custodian.
+    #[error("what stands there prepares no recovery")]
+    NotARecovery,
+    /// Nothing is kept under the name, or the case is none of its places.
+    #[error("no such recovery is prepared here")]
+    NoRecovery,
+    /// The case does not stand on the ledger.
+    #[error("no such case is final on the ledger")]
+    CaseNotFinal,
+    /// The case or its approvals are not what was committed to.
+    #[error("the case is not what its entry committed to")]
+    CaseCommitment,
+    /// The case was opened too long after the new wallet asked.
+    #[error("the approvals were too old when the case was opened")]
+    ApprovalsOld,
+    /// Approvals are not of different guardians in order.
+    #[error("one guardian approved twice")]
+    ApprovalTwice,
+    /// An approval is not signed by a guardian that was named.
+    #[error("an approval is not that of a named guardian")]
+    NotAGuardian,
+    /// Fewer guardians approved than are needed.
+    #[error("too few guardians approved")]
+    TooFewApprovals,
+    /// The delay of the case is not over at this head.
+    #[error("the delay of the case is not over")]
+    RecoveryEarly,
+    /// The case was vetoed, or never counted, or another leads.
+    #[error("the case was vetoed, or another came before it")]
+    RecoveryVetoed,
+    /// The grant is not older than an open case of recovery of its chain.
+    #[error("a case of recovery of the grant's chain is open, and older than the grant")]
+    RecoveryOpen,
+    /// The chain was ended by a recovery, or does not hold what it claims to have come into.
+    #[error("the chain was ended, or is not in charge of this data")]
+    ChainMoved,
 }
 
 impl Denied {
@@ -201,6 +237,14 @@ impl Denied {
             | Self::OtherReader => Code::BodyMismatch,
             Self::NoOrder | Self::NotAnOrder => Code::NoOrder,
             Self::NoGrant => Code::NoGrant,
+            Self::NotARecovery | Self::CaseCommitment => Code::BodyMismatch,
+            Self::NoRecovery | Self::CaseNotFinal => Code::NoRecovery,
+            Self::ApprovalsOld | Self::ApprovalTwice | Self::NotAGuardian | Self::TooFewApprovals => {
+                Code::RecoveryApproval
+            }
+            Self::RecoveryEarly => Code::RecoveryEarly,
+            Self::RecoveryVetoed => Code::RecoveryVetoed,
+            Self::ChainMoved | Self::RecoveryOpen => Code::ChainMoved,
             Self::RequesterUnknown
             | Self::RequesterGateway
             | Self::RequesterRevoked

@@ -59,6 +59,7 @@ mod refusals;
 /// What custodians tell of releases.
 mod activity;
 mod order;
+mod recovery;
 
 pub use activity::{ActivityPermit, AdmittedActivity};
 pub use decide::{Decided, PERMIT_MS_MAX, Permit, Redeemed, decide};
@@ -72,6 +73,10 @@ pub use judge::{Ask, Grounds, Named, judge};
 pub use opened::{Introduced, Opened};
 pub use order::{AdmittedOrder, OrderDesk, Ordered, open_order};
 pub use policy::{CLAUSE_BYTES_MAX, Clause, POLICY_KINDS_MAX, Policies, Policy, PolicyDenied, PolicyError};
+pub use recovery::{
+    AdmittedRecovery, PreparedRecovery, RecoveryPermit, RecoveryRedeemed, ShownPart, Stage, contested,
+    in_charge, lets_stand, may_replace, open_recovery, recovery_reads, stages,
+};
 pub use refusals::Refusals;
 pub use replay::REPLAY_MAX;
 pub use view::FinalView;

@@ -28,6 +28,8 @@ pub struct Opened {
     pub(crate) skip: u32,
     /// When the access became final.
     pub(crate) since: Tip,
+    /// When the grant did.
+    pub(crate) granted: Tip,
     /// The head at which all this was read.
     pub(crate) seen_at: Height,
     pub(crate) terms: IntentTerms,
@@ -58,6 +60,7 @@ impl Admitted {
         Ok(Opened {
             chain: self.chain,
             since: access.since,
+            granted: grant.since,
             seen_at: view.at().height,
             terms: intent.terms,
             intent_signature: intent.signature,

@@ -8,4 +8,5 @@ mod model;
 mod mutations;
 mod orders;
 mod policies;
+mod recovery;
 mod world;

@@ -8,7 +8,7 @@
 //!
 //! The rooms, in reading order: [`layout`] says how long things are; [`epoch`] holds the key of one
 //! writer, patient, class and hour, and its shares; [`locators`] name its segments; [`look`] what opens a grant in an
-//! emergency; [`seal`](mod@seal) cuts; [`check`](mod@check)
+//! emergency; [`recovery`] what gives a lost wallet back; [`seal`](mod@seal) cuts; [`check`](mod@check)
 //! checks; [`open`](mod@open) puts together. `spec/segment.md` is the same for a stranger.
 #![forbid(unsafe_code)]
 
@@ -18,6 +18,7 @@ pub mod layout;
 pub mod locators;
 pub mod look;
 pub mod open;
+pub mod recovery;
 pub mod seal;
 
 mod erasure;
@@ -31,4 +32,7 @@ pub use error::{BadFragment, Contradiction, NotEnough, OpenError, SealError, Sha
 pub use locators::{LocatorKey, Locators};
 pub use look::{CheckedLook, LookPlace, open_kit, open_tag, prepare, verify_look};
 pub use open::{LeafProof, OpenedSegment, SegmentKey, open};
-pub use seal::{Draft, SealedSegment, seal};
+pub use recovery::{
+    RecoveryParts, RecoveryPlan, guardians_key, is_custodians, is_guardians, open_package, prepare_recovery,
+};
+pub use seal::{Draft, SealedSegment, seal, seal_nothing};

@@ -7,18 +7,18 @@
 
 use crate::epoch::SealingEpoch;
 use crate::error::SealError;
-use crate::layout::{fragment_len, size_class};
+use crate::layout::{SIZE_CLASS_MIN, fragment_len, size_class};
 use crate::{check::Fragment, erasure, keys};
 use rand_core::CryptoRng;
-use salus_crypto::chunked::seal_chunks;
+use salus_crypto::chunked::{seal_chunks, sealed_len};
 use salus_crypto::digest::{Digest, ciphertext_hash, fragment_hash};
 use salus_crypto::{Secret, merkle, sharing};
 use salus_planted::{Bug, is};
-use salus_wire::limits::{SEGMENT_BYTES_MAX, SEGMENT_LEAVES_MAX};
+use salus_wire::limits::{DESCRIPTOR_BYTES, SEGMENT_BYTES_MAX, SEGMENT_LEAVES_MAX};
 use salus_wire::manifest::Suite;
 use salus_wire::receipt::Leaf;
 use salus_wire::{
-    Blob, Descriptor, DeviceId, Geometry, List, Manifest, SegmentIndex, Sequence, StreamId, TimeMs,
+    Blob, Descriptor, DeviceId, Geometry, List, Locator, Manifest, SegmentIndex, Sequence, StreamId, TimeMs,
 };
 
 /// A segment before it is sealed: readings of one stream, in order.
@@ -89,6 +89,33 @@ pub fn seal(
     Ok(SealedSegment { manifest, fragments })
 }
 
+/// A segment of nothing, of the smallest size class: random where another is sealed, under a locator that no key
+/// names. Nobody can open it, and nobody without the key of another can tell the two apart but by length. It is what
+/// a gateway brings to stores when it has nothing to bring and must not show that.
+///
+/// # Errors
+/// [`SealError::Geometry`].
+pub fn seal_nothing(geometry: Geometry, rng: &mut impl CryptoRng) -> Result<SealedSegment, SealError> {
+    let mut ciphertext = vec![0; sealed_len(SIZE_CLASS_MIN)];
+    rng.fill_bytes(&mut ciphertext);
+    let mut descriptor = vec![0; DESCRIPTOR_BYTES];
+    rng.fill_bytes(&mut descriptor);
+    let mut manifest = Manifest {
+        suite: Suite::V1,
+        locator: Locator::new(random(rng)),
+        geometry,
+        ciphertext_len: 0,
+        ciphertext: Digest::ZERO,
+        fragments: List::empty(),
+        seal_random: random(rng),
+        key_commitment: Digest::from_bytes(random(rng)),
+        leaves: Digest::from_bytes(random(rng)),
+        descriptor: Blob::new(descriptor).map_err(|_| SealError::Geometry)?,
+    };
+    let fragments = cut(&mut manifest, &ciphertext)?;
+    Ok(SealedSegment { manifest, fragments })
+}
+
 /// The salted digest of each leaf, in order; the salts come from the segment key.
 pub(crate) fn leaf_digests(key: &Secret<32>, leaves: &[Leaf]) -> Vec<Digest> {
     (0_u32..).zip(leaves).map(|(index, leaf)| leaf.digest(&keys::leaf_salt(key, index))).collect()
@@ -146,6 +173,12 @@ fn cut(manifest: &mut Manifest, ciphertext: &[u8]) -> Result<Vec<Fragment>, Seal
     Ok(shards.into_iter().map(Fragment::from_bytes).collect())
 }
 
+fn random(rng: &mut impl CryptoRng) -> [u8; 32] {
+    let mut bytes = [0; 32];
+    rng.fill_bytes(&mut bytes);
+    bytes
+}
+
 /// Writers that lie in ways that only a writer can: they hold the keys.
 #[cfg(test)]
 mod tests {
@@ -159,7 +192,7 @@ mod tests {
     use salus_crypto::chain::ChainSeed;
     use salus_crypto::{PublicKey, SigningKey};
     use salus_wire::{
-        ChainId, DataClass, Faults, FragmentIndex, MemberIndex, ObservationCode, PartyId, TimeSpan,
+        ChainId, DataClass, Faults, FragmentIndex, MemberIndex, ObservationCode, PartyId, TimeSpan, encode,
     };
 
     const START: TimeMs = TimeMs::new(1_000);
@@ -226,6 +259,26 @@ mod tests {
             let quorum = Quorum::gather(&sealed.manifest, fragments).unwrap();
             open(&sealed.manifest, quorum, key).err().unwrap()
         }
+    }
+
+    #[test]
+    fn a_segment_of_nothing_looks_like_a_small_one_and_is_another_each_time() {
+        let mut liar = liar();
+        let (meant, _) = liar.sealed();
+        let nothing = [0; 2].map(|_| seal_nothing(meant.manifest.geometry, &mut liar.rng).unwrap());
+        for one in &nothing {
+            assert_eq!(encode(&one.manifest).len(), encode(&meant.manifest).len());
+            assert_eq!(one.manifest.ciphertext_len, meant.manifest.ciphertext_len);
+            assert_eq!(one.fragments.len(), meant.fragments.len());
+            for (index, fragment) in (0..).map(FragmentIndex::new).zip(&one.fragments) {
+                let bytes = fragment.as_bytes().to_vec();
+                check(&one.manifest, index, Fragment::from_bytes(bytes)).unwrap();
+            }
+        }
+        let [one, other] = nothing.map(|one| one.manifest);
+        assert_ne!(one.locator, other.locator);
+        assert_ne!(one.digest(), other.digest());
+        assert_ne!(one.ciphertext, other.ciphertext);
     }
 
     #[test]

@@ -14,6 +14,11 @@
 //! and a reader stops at the first number that is absent: a later batch must not count as kept while
 //! an earlier one might be lost.
 //!
+//! Whether and when anchors come shows how busy a gateway is. With [`Anchors::Always`] there is a batch at every tick
+//! of the cadence: one of nothing ([`salus_fragment::seal_nothing`]) when no row waits, which is put and anchored like
+//! any other and of which nobody has a key. Rows do not begin a batch then, ticks do. When a whole batch waits before
+//! its tick, keeping goes first: it is begun at once, and seen.
+//!
 //! A batch that cannot be put or anchored is tried again for ever with the same bytes; the queue
 //! fills up behind it and then refuses devices, which keep what was not acknowledged. After a crash,
 //! rows that are not done are sealed again under new keys and a new number; if the old anchor became
@@ -22,12 +27,13 @@
 //! Pure: time and randomness are arguments, effects are values.
 
 use crate::epochs::{Epochs, Members};
-use crate::segments::{self, Piece};
+use crate::segments::{self, Piece, Sealed};
 use rand_core::CryptoRng;
 use salus_crypto::chain::ChainAnchor;
 use salus_crypto::digest::Digest;
 use salus_crypto::merkle;
 use salus_crypto::sign::SigningKey;
+use salus_fragment::seal_nothing;
 use salus_planted::{Bug, is};
 use salus_store::queue::{Row, RowNumber};
 use salus_wire::ids::{BatchNumber, MemberIndex, PartyId, TimeMs};
@@ -36,7 +42,7 @@ use salus_wire::manifest::{Geometry, held_message};
 use salus_wire::release::Deposit;
 use salus_wire::rpc::{Put, PutSegment, put_message};
 use salus_wire::tx::Held;
-use salus_wire::{Blob, Code, List, Manifest, Tx, TxBody, namespaces};
+use salus_wire::{Blob, Code, List, Tx, TxBody, namespaces};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Batches under way at once; further rows wait in the queue.
@@ -133,6 +139,17 @@ pub struct Setup {
     pub key: SigningKey,
     /// Milliseconds between batches.
     pub cadence_ms: u64,
+    /// At which ticks of that cadence there is one.
+    pub anchors: Anchors,
+}
+
+/// When a gateway anchors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Anchors {
+    /// At each tick of its cadence at which there is something.
+    WhenNeeded,
+    /// At each tick, so that anchors do not show when there is something.
+    Always,
 }
 
 /// See the head of this module.
@@ -150,6 +167,7 @@ pub struct Machine {
 
 struct Batch {
     number: BatchNumber,
+    /// The first row that is in no batch yet; 0 when this one took none.
     below: RowNumber,
     root: Digest,
     puts: BTreeMap<MemberIndex, Put>,
@@ -213,6 +231,7 @@ impl Machine {
 
     /// Takes what happened and says what to do.
     pub fn step(&mut self, input: Input, now: TimeMs, rng: &mut impl CryptoRng) -> Vec<Effect> {
+        let paced = matches!(input, Input::Tick | Input::Number(_));
         match input {
             Input::Rows(rows) => self.waiting.extend(rows),
             Input::Tick => {}
@@ -226,7 +245,9 @@ impl Machine {
         self.finish(&mut effects);
         self.retry(now, &mut effects);
         self.anchor(now, &mut effects);
-        self.begin(now, rng, &mut effects);
+        if paced || self.setup.anchors == Anchors::WhenNeeded || self.room() == 0 {
+            self.begin(now, rng, &mut effects);
+        }
         effects
     }
 
@@ -273,7 +294,9 @@ impl Machine {
                 || (is(Bug::DoneAtSubmission) && batch.anchor == Anchoring::Submitted)
         };
         while self.under_way.front().is_some_and(done) {
-            if let Some(batch) = self.under_way.pop_front() {
+            if let Some(batch) = self.under_way.pop_front()
+                && batch.below > RowNumber::default()
+            {
                 effects.push(Effect::Done(batch.below));
             }
         }
@@ -316,7 +339,8 @@ impl Machine {
     /// Begins the next batch when the cadence says so, or when a whole one waits.
     fn begin(&mut self, now: TimeMs, rng: &mut impl CryptoRng, effects: &mut Vec<Effect>) {
         let due = now.since_ms(self.last_batch) >= self.setup.cadence_ms || self.room() == 0;
-        if self.waiting.is_empty() || self.under_way.len() >= BATCHES_MAX || !due {
+        let wanted = !self.waiting.is_empty() || self.setup.anchors == Anchors::Always;
+        if !wanted || self.under_way.len() >= BATCHES_MAX || !due {
             return;
         }
         match self.number {
@@ -327,9 +351,22 @@ impl Machine {
             Reserved::Asked => {}
             Reserved::Number(number) => {
                 self.number = Reserved::None;
-                self.last_batch = now;
+                self.last_batch = self.tick(now);
                 self.seal(number, now, rng, effects);
             }
+        }
+    }
+
+    /// From when the cadence counts on. With anchors at every tick these are at equal distances, however long a number
+    /// or a row was waited for: at a pace that follows the rows they would tell of them again.
+    fn tick(&self, now: TimeMs) -> TimeMs {
+        let since_ms = now.since_ms(self.last_batch);
+        let over_ms = since_ms.checked_rem(self.setup.cadence_ms).unwrap_or(0);
+        match self.setup.anchors {
+            Anchors::Always if self.last_batch > TimeMs::default() => {
+                self.last_batch.plus_ms(since_ms.saturating_sub(over_ms))
+            }
+            Anchors::Always | Anchors::WhenNeeded => now,
         }
     }
 
@@ -352,6 +389,9 @@ impl Machine {
                 None => pieces.extend(piece.halves()),
             }
         }
+        if sealed.is_empty() && self.setup.anchors == Anchors::Always {
+            sealed.extend(self.seal_nothing(rng));
+        }
         let deposits = self.deposit(rng, effects);
         let batch = self.assemble(number, taken.below, deposits, sealed);
         for (to, put) in &batch.puts {
@@ -360,15 +400,15 @@ impl Machine {
         self.under_way.push_back(batch);
     }
 
-    fn seal_piece(
-        &mut self,
-        piece: &Piece,
-        now: TimeMs,
-        rng: &mut impl CryptoRng,
-    ) -> Option<(Manifest, Vec<Vec<u8>>)> {
+    fn seal_piece(&mut self, piece: &Piece, now: TimeMs, rng: &mut impl CryptoRng) -> Option<Sealed> {
         let geometry = Geometry::for_faults(self.setup.members.faults);
         let live = self.epochs.live(&self.setup, piece, now, rng);
         piece.seal(live, geometry, rng)
+    }
+
+    fn seal_nothing(&self, rng: &mut impl CryptoRng) -> Option<Sealed> {
+        let geometry = Geometry::for_faults(self.setup.members.faults);
+        seal_nothing(geometry, rng).ok().map(segments::parts)
     }
 
     /// Brings the shares of epochs that are new in this batch to every custodian.
@@ -394,7 +434,7 @@ impl Machine {
         number: BatchNumber,
         below: RowNumber,
         deposits: BTreeMap<DepositId, BTreeSet<MemberIndex>>,
-        sealed: Vec<(Manifest, Vec<Vec<u8>>)>,
+        sealed: Vec<Sealed>,
     ) -> Batch {
         debug_assert!(sealed.len() <= BATCH_SEGMENTS_MAX);
         let leaves: Vec<Digest> = sealed.iter().map(|(manifest, _)| manifest.digest()).collect();

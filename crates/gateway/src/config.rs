@@ -2,6 +2,7 @@
 //! an error that names it. Paths are taken relative to the file's own folder. An entry may be given
 //! instead by an environment variable, `SALUS_GATEWAY_` and the entry's name.
 
+use crate::batch::Anchors;
 use crate::error::GatewayError;
 use figment::Figment;
 use figment::error::Kind;
@@ -54,6 +55,9 @@ pub struct GatewayConfig {
     pub signing_key_file: PathBuf,
     /// Milliseconds between batches.
     pub cadence_ms: u64,
+    /// At every tick of the cadence with `steady_anchors = true`, else when there is something. Every anchor costs
+    /// the ledger a transaction and each store a segment, for good.
+    pub anchors: Anchors,
     /// Milliseconds by which a reading may be older than the gateway's clock.
     pub clock_behind_ms_max: u64,
     /// Milliseconds by which a reading may be ahead of the gateway's clock.
@@ -81,6 +85,8 @@ struct File {
     machine_key_file: PathBuf,
     signing_key_file: PathBuf,
     cadence_ms: Option<u64>,
+    #[serde(default)]
+    steady_anchors: bool,
     clock_behind_ms_max: Option<u64>,
     clock_ahead_ms_max: Option<u64>,
     queue_bytes_max: Option<u64>,
@@ -140,6 +146,7 @@ impl File {
             machine_key_file: folder.join(self.machine_key_file),
             signing_key_file: folder.join(self.signing_key_file),
             cadence_ms: self.cadence_ms.unwrap_or(CADENCE_MS),
+            anchors: if self.steady_anchors { Anchors::Always } else { Anchors::WhenNeeded },
             clock_behind_ms_max: self.clock_behind_ms_max.unwrap_or(BEHIND_MS_MAX),
             clock_ahead_ms_max: self.clock_ahead_ms_max.unwrap_or(AHEAD_MS_MAX),
             queue_bytes_max: self.queue_bytes_max.unwrap_or(QUEUE_BYTES_MAX),
@@ -196,6 +203,9 @@ mod tests {
         assert_eq!(config.cadence_ms, CADENCE_MS);
         assert_eq!(load(&format!("{GOOD}\ncadence_ms = 50")).unwrap().cadence_ms, 50);
         assert_eq!(config.device_frames_per_s, DEVICE_FRAMES_PER_S);
+        assert_eq!(config.anchors, Anchors::WhenNeeded);
+        let steady = |steady: bool| load(&format!("{GOOD}\nsteady_anchors = {steady}")).unwrap().anchors;
+        assert_eq!((steady(true), steady(false)), (Anchors::Always, Anchors::WhenNeeded));
     }
 
     #[test]
@@ -206,6 +216,7 @@ mod tests {
             (GOOD.replace("0707", "07"), "party"),
             (GOOD.replace("127.0.0.1:8883", "here"), "listen_mqtt"),
             (format!("{GOOD}\ndevice_frames_per_s = 0"), "device_frames_per_s"),
+            (format!("{GOOD}\nsteady_anchors = 5"), "steady_anchors"),
         ] {
             let error = load(&text).unwrap_err();
             assert_eq!(error.code(), Code::ConfigInvalid);

@@ -189,7 +189,8 @@ fn inner(
         custodians: genesis.members.iter().map(|member| member.custodian.clone()).collect(),
     };
     let public_key = signing_key.public_key();
-    let setup = Setup { members, gateway: config.party, key: signing_key, cadence_ms: config.cadence_ms };
+    let (cadence_ms, anchors) = (config.cadence_ms, config.anchors);
+    let setup = Setup { members, gateway: config.party, key: signing_key, cadence_ms, anchors };
     let client = Client::new(caller.clone());
     let pipeline = Pipeline {
         machine: Machine::new(setup),

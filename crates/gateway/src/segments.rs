@@ -6,7 +6,7 @@ use rand_core::CryptoRng;
 use salus_clinical::segment::SHAPES_MAX;
 use salus_clinical::{Decimal, Frame, Rate, Reading, Value, frame, segment};
 use salus_crypto::chain::ChainAnchor;
-use salus_fragment::{Draft, Fragment, seal};
+use salus_fragment::{Draft, Fragment, SealedSegment, seal};
 use salus_planted::{Bug, is};
 use salus_store::queue::{Route, Row, RowNumber};
 use salus_wire::ids::{DeviceId, TimeMs};
@@ -34,6 +34,9 @@ pub(crate) struct Piece {
 
 /// What readings of one column of a segment share: the kind, and how a waveform was taken.
 type Shape = (&'static str, Option<(Rate, Decimal, i32)>);
+
+/// A manifest, and a fragment for each store.
+pub(crate) type Sealed = (Manifest, Vec<Vec<u8>>);
 
 /// A run of rows as pieces.
 pub(crate) struct Taken {
@@ -135,7 +138,7 @@ impl Piece {
         live: &mut Live,
         geometry: Geometry,
         rng: &mut impl CryptoRng,
-    ) -> Option<(Manifest, Vec<Vec<u8>>)> {
+    ) -> Option<Sealed> {
         let key = self.route.key;
         let plaintext = segment::pack(key, &self.frames).ok()?;
         let leaves: Result<Vec<Leaf>, _> = self.frames.iter().map(|frame| frame.to_leaf(key)).collect();
@@ -153,8 +156,13 @@ impl Piece {
         if !is(Bug::SegmentNumberReused) {
             live.next = live.next.next()?;
         }
-        Some((sealed.manifest, sealed.fragments.into_iter().map(Fragment::into_bytes).collect()))
+        Some(parts(sealed))
     }
+}
+
+/// A segment as stores get it.
+pub(crate) fn parts(sealed: SealedSegment) -> Sealed {
+    (sealed.manifest, sealed.fragments.into_iter().map(Fragment::into_bytes).collect())
 }
 
 fn shape(reading: &Reading) -> Shape {

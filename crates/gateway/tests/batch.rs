@@ -9,7 +9,8 @@ use salus_crypto::kem::KemSecretKey;
 use salus_crypto::{Digest, PublicKey, Secret, SigningKey, merkle};
 use salus_fragment::{CheckedShare, Fragment, OpeningEpoch, Quorum, check, open};
 use salus_gateway::Members;
-use salus_gateway::batch::{BATCHES_MAX, DepositId, Effect, Input, Machine, Setup};
+use salus_gateway::batch::{Anchors, BATCH_ROWS_MAX, BATCHES_MAX, DepositId, Effect, Input, Machine, Setup};
+use salus_store::fragments::plan;
 use salus_store::queue::{Arrival, Route, Row, RowNumber};
 use salus_wire::genesis::Faults;
 use salus_wire::limits::{BATCH_SEGMENTS_MAX, EPOCH_MS_MAX, RPC_BYTES_MAX};
@@ -83,13 +84,17 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
+        Self::anchoring(Anchors::WhenNeeded)
+    }
+
+    fn anchoring(anchors: Anchors) -> Self {
         let members = Members {
             chain: CHAIN,
             faults: Faults::for_members(usize::from(MEMBERS)).expect("members"),
             service_keys: (0..MEMBERS).map(|member| key(3, member).public_key()).collect(),
             custodians: (0..MEMBERS).map(|member| custodian(member).public_key()).collect(),
         };
-        let setup = Setup { members, gateway: GATEWAY, key: key(4, 0), cadence_ms: CADENCE_MS };
+        let setup = Setup { members, gateway: GATEWAY, key: key(4, 0), cadence_ms: CADENCE_MS, anchors };
         Self {
             machine: Machine::new(setup),
             rng: StdRng::seed_from_u64(5),
@@ -297,6 +302,78 @@ fn nothing_is_begun_without_rows() {
     let mut bench = Bench::new();
     assert_eq!(bench.tick(CADENCE_MS), 0);
     assert!(bench.machine.is_idle());
+}
+
+#[test]
+fn with_steady_anchors_a_batch_of_nothing_is_put_anchored_and_ends() {
+    let mut bench = Bench::anchoring(Anchors::Always);
+    for number in 0..3 {
+        bench.tick(CADENCE_MS);
+        bench.step(Input::Number(batch(number)));
+        bench.hold_all(number);
+        bench.settle(number, Ok(()));
+    }
+    assert_eq!((bench.anchored(), bench.done.clone()), (vec![0, 1, 2], vec![]));
+    assert!(bench.machine.is_idle());
+    assert_eq!((bench.deposits.len(), bench.puts.len()), (0, 12), "nobody has a key of it");
+    for (number, store, put) in bench.puts.clone() {
+        let [segment] = &*put.segments else { panic!("one segment") };
+        let fragment = Fragment::from_bytes(segment.fragment.to_vec());
+        check(&segment.manifest, FragmentIndex::new(store.get()), fragment).expect("as any other");
+        let taken = plan(GATEWAY, number, store, put.segments.into_vec());
+        assert!(taken.is_ok(), "a store takes it");
+    }
+    assert_ne!(bench.root(0), bench.root(1), "a root that is known would say that it is nothing");
+    let rows = vitals(&mut bench, 0, 2);
+    bench.keep(3, rows.clone());
+    assert_eq!((bench.anchored(), bench.done.clone()), (vec![0, 1, 2, 3], vec![RowNumber::new(2)]));
+    assert_eq!(bench.all_opened(), sorted_frames(&rows));
+}
+
+/// When batches begin, looked at every 50 ms for a while in which numbers take their time and the ledger answers.
+fn beginnings(anchors: Anchors, rows_every: Option<u64>) -> Vec<u64> {
+    let mut bench = Bench::anchoring(anchors);
+    let mut begun = Vec::new();
+    for ms in 0..10_000 {
+        bench.now = START.plus_ms(ms);
+        let (reserved, number) = (bench.reserved, u64::try_from(begun.len()).expect("few"));
+        if rows_every.is_some_and(|every| ms % every == 3) {
+            let row = vitals(&mut bench, ms, 1);
+            bench.step(Input::Rows(row));
+        }
+        if ms % 50 == 0 {
+            bench.step(Input::Tick);
+        }
+        if bench.reserved > reserved {
+            bench.now = bench.now.plus_ms(ms % 7);
+            bench.step(Input::Number(batch(number)));
+            begun.push(ms);
+            bench.take_deposits();
+            bench.hold_all(number);
+            bench.settle(number, Ok(()));
+        }
+    }
+    begun
+}
+
+#[test]
+fn with_steady_anchors_rows_do_not_change_when_batches_begin() {
+    let steady = beginnings(Anchors::Always, None);
+    assert_eq!(steady.len(), 20);
+    assert!(steady.is_sorted() && steady.iter().zip(0..).all(|(at, tick)| *at == tick * CADENCE_MS));
+    assert_eq!(beginnings(Anchors::Always, Some(10)), steady);
+    assert_eq!(beginnings(Anchors::Always, Some(1_700)), steady);
+    assert_eq!(beginnings(Anchors::WhenNeeded, None).len(), 0);
+}
+
+#[test]
+fn with_steady_anchors_a_whole_batch_does_not_wait_for_its_tick() {
+    let mut bench = Bench::anchoring(Anchors::Always);
+    bench.tick(CADENCE_MS);
+    bench.step(Input::Number(batch(0)));
+    let rows = vitals(&mut bench, 0, BATCH_ROWS_MAX.try_into().expect("few"));
+    bench.step(Input::Rows(rows));
+    assert_eq!(bench.reserved, 2);
 }
 
 #[test]

@@ -292,6 +292,7 @@ mod tests {
                 machine_key_file: at("machine.key"),
                 signing_key_file: at("signing.key"),
                 cadence_ms: 50,
+                anchors: salus_gateway::batch::Anchors::WhenNeeded,
                 clock_behind_ms_max: 60_000,
                 clock_ahead_ms_max: 60_000,
                 queue_bytes_max: 10_000_000,

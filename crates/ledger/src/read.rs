@@ -57,9 +57,11 @@ pub fn reads(body: &TxBody, faults: Faults) -> Vec<StateKey> {
             std::iter::once(target).chain(members).collect()
         }
         TxBody::Anchor { gateway, .. } => vec![target, StateKey::Identity(*gateway)],
-        TxBody::CommitGrant { .. } | TxBody::RevokeGrant { .. } | TxBody::RecordAccess { .. } => {
-            vec![target]
-        }
+        TxBody::CommitGrant { .. }
+        | TxBody::RevokeGrant { .. }
+        | TxBody::RecordAccess { .. }
+        | TxBody::OpenCase { .. }
+        | TxBody::VetoCase { .. } => vec![target],
         TxBody::CloseReview { officer, .. } => vec![target, StateKey::Identity(*officer)],
         TxBody::RecordDestruction { order, holder, .. } => {
             let signer = match holder {
@@ -87,6 +89,7 @@ pub(crate) fn target(body: &TxBody) -> StateKey {
         TxBody::CloseReview { member, review, .. } => StateKey::Review(*member, *review),
         TxBody::PublishPolicy { member, .. } => StateKey::Policy(*member),
         TxBody::RecordDestruction { order, holder, .. } => StateKey::Destruction(*order, *holder),
+        TxBody::OpenCase { case, .. } | TxBody::VetoCase { case } => StateKey::Case(*case),
     }
 }
 

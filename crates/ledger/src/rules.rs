@@ -9,11 +9,12 @@ use crate::read::{View, target};
 use salus_crypto::PublicKey;
 use salus_planted::{Bug, is};
 use salus_wire::limits::{GRANT_BODY_BYTES, INTENT_BODY_BYTES};
+use salus_wire::recovery::case_id;
 use salus_wire::state::{
-    AccessRecord, AnchorRecord, DestructionRecord, DeviceRecord, GrantRecord, IdentityRecord, PolicyRecord,
-    ReviewRecord, Standing, StateKey, StateValue,
+    AccessRecord, AnchorRecord, CaseRecord, DestructionRecord, DeviceRecord, GrantRecord, IdentityRecord,
+    PolicyRecord, ReviewRecord, Standing, StateKey, StateValue,
 };
-use salus_wire::tx::{Held, PartyKind};
+use salus_wire::tx::{Held, PartyKind, PolicyText};
 use salus_wire::{Code, Faults, GrantTag, Holder, MemberIndex, PartyId, Role, Roles, Tx, TxBody};
 
 /// The entry that `tx` would write, or why it may not.
@@ -52,13 +53,9 @@ pub(crate) fn effect(view: &View<'_>, moment: &Moment, tx: &Tx) -> Result<(State
         TxBody::CommitGrant { commitment, body, .. } => {
             full_length(body, GRANT_BODY_BYTES)?;
             vacant(view, &key)?;
-            StateValue::Grant(GrantRecord {
-                commitment: *commitment,
-                one_time: tx.signer,
-                body: body.clone(),
-                since: moment.tip(),
-                standing: Standing::Active,
-            })
+            let (commitment, one_time, body) = (*commitment, tx.signer, body.clone());
+            let (since, standing) = (moment.tip(), Standing::Active);
+            StateValue::Grant(GrantRecord { commitment, one_time, body, since, standing })
         }
         TxBody::RevokeGrant { .. } => revoke_grant(view, moment, &key, &tx.signer)?,
         TxBody::RecordAccess { commitment, body, .. } => {
@@ -75,8 +72,7 @@ pub(crate) fn effect(view: &View<'_>, moment: &Moment, tx: &Tx) -> Result<(State
         }
         TxBody::PublishPolicy { member, version, text } => {
             registrar(view, *member, &tx.signer)?;
-            next_version(view, &key, *version)?;
-            StateValue::Policy(PolicyRecord { version: *version, text: text.clone(), since: moment.tip() })
+            policy(view, moment, &key, (*version, text))?
         }
         TxBody::RecordDestruction { order, holder, label } => {
             holder_signs(view, *holder, &tx.signer)?;
@@ -84,6 +80,8 @@ pub(crate) fn effect(view: &View<'_>, moment: &Moment, tx: &Tx) -> Result<(State
             ordered(view, *order)?;
             StateValue::Destruction(DestructionRecord { label: *label, since: moment.tip() })
         }
+        TxBody::OpenCase { .. } => open_case(view, moment, &key, tx)?,
+        TxBody::VetoCase { .. } => veto_case(view, moment, &key, &tx.signer)?,
     };
     Ok((key, value))
 }
@@ -124,6 +122,31 @@ fn revoke_grant(
     }
     let standing = ended(record.standing, moment)?;
     Ok(StateValue::Grant(GrantRecord { standing, ..record.clone() }))
+}
+
+/// The name of a case is the hash of its signer's key, so that nobody can take another's.
+fn open_case(view: &View<'_>, moment: &Moment, key: &StateKey, tx: &Tx) -> Result<StateValue, Code> {
+    let TxBody::OpenCase { case, veto, commitment } = &tx.body else { return Err(Code::Internal) };
+    if case_id(&tx.signer) != *case {
+        return Err(Code::UnknownSigner);
+    }
+    vacant(view, key)?;
+    let (commitment, veto, standing) = (*commitment, *veto, Standing::Active);
+    Ok(StateValue::Case(CaseRecord { commitment, veto, since: moment.tip(), standing }))
+}
+
+fn veto_case(
+    view: &View<'_>,
+    moment: &Moment,
+    key: &StateKey,
+    signer: &PublicKey,
+) -> Result<StateValue, Code> {
+    let Some(StateValue::Case(record)) = view.get(key)? else { return Err(Code::NotFound) };
+    if record.veto != *signer {
+        return Err(Code::UnknownSigner);
+    }
+    let standing = ended(record.standing, moment)?;
+    Ok(StateValue::Case(CaseRecord { standing, ..record.clone() }))
 }
 
 /// The signer is the registrar of a member that exists.
@@ -240,6 +263,16 @@ fn vacant(view: &View<'_>, key: &StateKey) -> Result<(), Code> {
         Some(_) if !is(Bug::EntryOverwritten) => Err(Code::AlreadyExists),
         _ => Ok(()),
     }
+}
+
+fn policy(
+    view: &View<'_>,
+    moment: &Moment,
+    key: &StateKey,
+    (version, text): (u32, &PolicyText),
+) -> Result<StateValue, Code> {
+    next_version(view, key, version)?;
+    Ok(StateValue::Policy(PolicyRecord { version, text: text.clone(), since: moment.tip() }))
 }
 
 /// The version follows the one that stands. What the text says is not looked at: members must agree on

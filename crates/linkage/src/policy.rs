@@ -1,8 +1,8 @@
 //! When transactions are released, and what cover goes with them.
 //!
-//! [`Policy::TODAY`] is the product. The others are proposals, to see what each would bring and cost before
-//! it is built. None holds back a withdrawal: it must end a right at once, and an access is held back only
-//! until its grant is final.
+//! [`Policy::TODAY`] is the product as it comes. The others are proposals, to see what each would bring and cost;
+//! `docs/linkability.md` says what of them can be switched on. None holds back a withdrawal: it must end a right at
+//! once, and an access is held back only until its grant is final.
 
 use crate::number::{HOUR, MINUTE, SECOND};
 
@@ -48,7 +48,7 @@ pub enum Anchors {
 }
 
 impl Policy {
-    /// The product as it is.
+    /// The product as it comes.
     pub const TODAY: Self = Self {
         name: "today",
         slot_ms: 0,

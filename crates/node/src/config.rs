@@ -2,12 +2,14 @@
 //! error that names it. Paths are taken relative to the file's own folder. An entry may be given
 //! instead by an environment variable, `SALUS_NODE_` and the entry's name.
 
+use crate::cover::CoverRates;
 use crate::error::NodeError;
 use crate::limits::Rates;
 use figment::Figment;
 use figment::error::Kind;
 use figment::providers::{Env, Format, Toml};
 use salus_wire::MemberIndex;
+use salus_wire::limits::RECOVERY_DELAY_MS_SAFE;
 use serde::Deserialize;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -50,8 +52,14 @@ pub struct NodeConfig {
     pub service_key_file: PathBuf,
     /// The key to which writers seal shares.
     pub custodian_key_file: PathBuf,
+    /// The shortest delay of a patient's recovery that this custodian keeps, in milliseconds: 24 hours when left out.
+    /// Shorter is for trials: whoever copies a wallet for which nothing is prepared could take it before its owner
+    /// notices.
+    pub recovery_delay_ms_min: u64,
     /// How often each caller may ask.
     pub rates: Rates,
+    /// How often this member commits grants and accesses of nothing: never when left out.
+    pub cover: CoverRates,
 }
 
 #[derive(Deserialize)]
@@ -73,7 +81,11 @@ struct File {
     service_key_file: PathBuf,
     custodian_key_file: PathBuf,
     #[serde(default)]
+    recovery_delay_ms_min: Option<u64>,
+    #[serde(default)]
     rates: Rates,
+    #[serde(default)]
+    cover: CoverRates,
 }
 
 impl NodeConfig {
@@ -109,7 +121,9 @@ impl File {
             consensus_key_file: folder.join(self.consensus_key_file),
             service_key_file: folder.join(self.service_key_file),
             custodian_key_file: folder.join(self.custodian_key_file),
+            recovery_delay_ms_min: self.recovery_delay_ms_min.unwrap_or(RECOVERY_DELAY_MS_SAFE),
             rates: self.rates,
+            cover: self.cover,
         }
     }
 }
@@ -161,6 +175,8 @@ mod tests {
         assert_eq!(config.machine_key_file, Path::new("/etc/salus/machine.key"));
         assert_eq!(config.listen_rpc.port(), 7102);
         assert_eq!(config.rates, Rates::default());
+        assert_eq!(config.cover, CoverRates::default());
+        assert_eq!(config.recovery_delay_ms_min, RECOVERY_DELAY_MS_SAFE);
     }
 
     #[test]
@@ -168,6 +184,20 @@ mod tests {
         let rates = load(&format!("{GOOD}\n[rates]\nsubmits = 7")).unwrap().rates;
         assert_eq!(rates.submits.get(), 7);
         assert_eq!(rates.reads, Rates::default().reads);
+    }
+
+    #[test]
+    fn cover_is_given_for_each_kind() {
+        let every = |seconds: u32| Some(seconds.try_into().unwrap());
+        for (table, grant_every_s, access_every_s) in [
+            ("", None, None),
+            ("grant_every_s = 10", every(10), None),
+            ("access_every_s = 86400", None, every(86_400)),
+            ("grant_every_s = 1\naccess_every_s = 100", every(1), every(100)),
+        ] {
+            let cover = load(&format!("{GOOD}\n[cover]\n{table}")).unwrap().cover;
+            assert_eq!(cover, CoverRates { grant_every_s, access_every_s }, "{table}");
+        }
     }
 
     #[test]
@@ -180,6 +210,10 @@ mod tests {
             (GOOD.replace("member = 2", "member = \"2\""), "member"),
             (format!("{GOOD}\n[rates]\nsubmit = 7"), "submit"),
             (format!("{GOOD}\n[rates]\nreads = 0"), "rates.reads"),
+            (format!("{GOOD}\n[cover]\ngrants_every_s = 7"), "grants_every_s"),
+            (format!("{GOOD}\n[cover]\ngrant_every_s = 0"), "cover.grant_every_s"),
+            (format!("{GOOD}\n[cover]\ngrant_every_s = 86401"), "cover.grant_every_s"),
+            (format!("{GOOD}\n[cover]\naccess_every_s = 0.5"), "cover.access_every_s"),
         ] {
             let error = load(&text).unwrap_err();
             assert_eq!(error.code(), Code::ConfigInvalid);

@@ -9,6 +9,7 @@ use crate::activity::ActivityBook;
 use crate::emergency::Emergency;
 use crate::erasures::Erasures;
 use crate::office::Office;
+use crate::recovery::Recovery;
 use crate::refusals::RefusalBook;
 use crate::refused;
 use rand::CryptoRng;
@@ -31,6 +32,7 @@ pub struct Custodian {
     emergency: Arc<Emergency>,
     erasures: Option<Arc<Erasures>>,
     activity: Option<Arc<ActivityBook>>,
+    recovery: Option<Arc<Recovery>>,
 }
 
 impl Custodian {
@@ -52,6 +54,7 @@ impl Custodian {
             emergency,
             erasures: None,
             activity: None,
+            recovery: None,
         }
     }
 
@@ -67,6 +70,13 @@ impl Custodian {
         Self { activity: Some(activity), ..self }
     }
 
+    /// The same, which releases nothing under a chain that a recovery has ended, and to the one that came in its
+    /// place what lay under it.
+    #[must_use]
+    pub fn knowing(self, recovery: Arc<Recovery>) -> Self {
+        Self { recovery: Some(recovery), ..self }
+    }
+
     /// Decides a request and, if it is permitted, releases the shares that this custodian holds.
     ///
     /// # Errors
@@ -77,6 +87,7 @@ impl Custodian {
         if let Some(erasures) = &self.erasures {
             erasures.looked_to(permit.at().height).await;
         }
+        self.in_charge(&permit).await?;
         if self.shares.is_closed(&permit.grants()).await {
             return Err(refused::bare(Code::ChainErased));
         }
@@ -104,6 +115,16 @@ impl Custodian {
         let released = released.ok_or_else(|| refused::bare(Code::ChainErased))??;
         tracing::info!(%requester, access = ?access.0, count, "released key shares");
         Ok(released)
+    }
+
+    /// Whether the chain of the grant decides over the data that it claims, at a head not before the permit's.
+    async fn in_charge(&self, permit: &Permit) -> Result<(), Refusal> {
+        let (chain, data) = (permit.granted_on(), permit.grants());
+        match &self.recovery {
+            Some(recovery) => recovery.in_charge(&chain, &data, permit.granted_at()).await,
+            None if chain == data => Ok(()),
+            None => Err(refused::denied(Denied::ChainMoved)),
+        }
     }
 
     /// How many epochs' shares are held.

@@ -11,6 +11,7 @@ use crate::follow;
 use crate::keeper::Keeper;
 use crate::limits::{ACTIVITY_TOKENS, Gates, Inside, keys_cost, put_cost};
 use crate::office::Office;
+use crate::recovery::Recovery;
 use crate::refused;
 use salus_engine::Handle;
 use salus_link::Subject;
@@ -37,6 +38,8 @@ pub struct Door {
     pub eraser: Option<Eraser>,
     /// What the custodian remembers of releases; nothing at a member that is simulated without it.
     pub activity: Option<Arc<ActivityBook>>,
+    /// The custodian of recoveries; nobody at a member that is simulated without one.
+    pub recovery: Option<Arc<Recovery>>,
     /// How much at once.
     pub gates: Gates,
 }
@@ -93,6 +96,11 @@ impl Door {
                 let eraser = self.eraser.as_ref().ok_or(refused::bare(Code::NotReady))?;
                 eraser.answer(request).await.map(Response::Erased)
             }
+            Request::KeepRecovery(deposit) => self.recovery()?.keep(*deposit).await,
+            Request::Recover(request) => {
+                let given = self.recovery()?.give(request).await?;
+                Ok(Response::Recovered(Box::new(given)))
+            }
         }
     }
 
@@ -113,9 +121,14 @@ impl Door {
             Request::Fetch(_) => (&gates.fetches, 1),
             Request::Deposit(_) => (&gates.deposits, 1),
             Request::Release(_) | Request::Erase(_) => (&gates.releases, 1),
+            Request::KeepRecovery(_) | Request::Recover(_) => (&gates.recoveries, 1),
             Request::Prepare(_) | Request::BreakGlass(_) | Request::Reviews(_) => (&gates.emergencies, 1),
         };
         gate.enter(caller, cost, &self.office.clock).map(Some)
+    }
+
+    fn recovery(&self) -> Result<&Recovery, Refusal> {
+        self.recovery.as_deref().ok_or(refused::bare(Code::NotReady))
     }
 
     async fn values(&self, keys: Vec<StateKey>) -> Result<Response, Refusal> {
@@ -157,5 +170,7 @@ const fn name(request: &Request) -> &'static str {
         Request::Reviews(_) => "reviews",
         Request::Erase(_) => "erase",
         Request::Activity(_) => "activity",
+        Request::KeepRecovery(_) => "keep recovery",
+        Request::Recover(_) => "recover",
     }
 }

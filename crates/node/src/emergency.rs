@@ -6,6 +6,7 @@
 
 use crate::office::Office;
 use crate::refused;
+use crate::turns::Turns;
 use salus_consent::{
     Denied, Desk, GlassPermit, Look, Policies, is_settled, may_give, may_use, review_of, verdict,
 };
@@ -26,12 +27,9 @@ use salus_wire::{
 };
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::sync::{Mutex as Turn, MutexGuard};
 
 /// State entries read at once.
 const READ_MAX: usize = 1_024;
-/// Persons, or cards, of whom one waits for another.
-const TURNS: usize = 64;
 
 /// The emergency role of one member.
 pub struct Emergency {
@@ -46,29 +44,12 @@ pub struct Emergency {
     cards: Turns,
 }
 
-/// Turns by the first byte of a name, so that who waits for a slow disk holds up few others.
-struct Turns(Vec<Turn<()>>);
-
-impl Turns {
-    fn new() -> Self {
-        Self((0..TURNS).map(|_| Turn::new(())).collect())
-    }
-
-    async fn of(&self, name: &[u8]) -> Option<MutexGuard<'_, ()>> {
-        let first = usize::from(name.first().copied().unwrap_or_default());
-        match self.0.get(first % TURNS) {
-            Some(turn) => Some(turn.lock().await),
-            None => None,
-        }
-    }
-}
-
 impl Emergency {
     /// The role over what a disk holds; `kem` opens what is sealed to this custodian.
     #[must_use]
     pub fn new(office: Arc<Office>, kem: Arc<KemSecretKey>, kept: Emergencies) -> Self {
         let desk = Mutex::new(Desk::new(office.chain, office.me));
-        let (persons, cards) = (Turns::new(), Turns::new());
+        let (persons, cards) = (Turns::default(), Turns::default());
         Self { office, desk, policies: Mutex::default(), kem, kept, persons, cards }
     }
 

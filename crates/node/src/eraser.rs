@@ -9,6 +9,7 @@
 use crate::emergency::Emergency;
 use crate::erasures::{ErasureError, Erasures};
 use crate::office::Office;
+use crate::recovery::Recovery;
 use crate::refused;
 use futures::future::BoxFuture;
 use salus_consent::{OrderDesk, Ordered};
@@ -38,6 +39,7 @@ pub struct Eraser {
     shares: Arc<Shares>,
     erasures: Arc<Erasures>,
     emergency: Arc<Emergency>,
+    recovery: Option<Arc<Recovery>>,
     submit: Submit,
     /// Chains for which something is being done: one thing at a time.
     at_work: Mutex<BTreeSet<ErasedLabel>>,
@@ -54,7 +56,13 @@ impl Eraser {
         submit: Submit,
     ) -> Self {
         let desk = Mutex::new(OrderDesk::new(office.chain, office.me));
-        Self { office, desk, shares, erasures, emergency, submit, at_work: Mutex::default() }
+        Self { office, desk, shares, erasures, emergency, recovery: None, submit, at_work: Mutex::default() }
+    }
+
+    /// The same, which obeys no order for a chain that a recovery is about to end or has ended.
+    #[must_use]
+    pub fn knowing(self, recovery: Arc<Recovery>) -> Self {
+        Self { recovery: Some(recovery), ..self }
     }
 
     /// Does what an order says, as far as the request asks now.
@@ -67,6 +75,9 @@ impl Eraser {
         let admitted = self.desk(|desk| desk.admit(request, office.now())).map_err(refused::denied)?;
         let view = office.view(admitted.reads()).await?;
         let ordered = admitted.open(&view, office.now()).map_err(refused::denied)?;
+        if let Some(recovery) = &self.recovery {
+            recovery.heed(&ordered.grants()).await?;
+        }
         let label = self.shares.erased_label(&ordered.grants());
         let _turn = self.turn(label)?;
         self.erasures.close(label).await.map_err(failed)?;
@@ -116,7 +127,7 @@ impl Eraser {
         List::new(counts).map(EraseAnswer::Fragments).map_err(|_| refused::bare(Code::Internal))
     }
 
-    /// The shares go first, then what was prepared for emergencies, and only then this member says so. Once it has
+    /// The shares go first, then what was prepared for emergencies and for recovery, and only then this member says so. Once it has
     /// said so there is nothing to do: what a backup brings back is seen to by [`Erasures`].
     async fn finish(&self, ordered: &Ordered, label: ErasedLabel) -> Result<EraseAnswer, Refusal> {
         let (order, holder) = (ordered.order(), Holder::Member(self.office.me));
@@ -125,6 +136,9 @@ impl Eraser {
         }
         self.erasures.destroy_shares(&ordered.grants()).await.map_err(failed)?;
         self.emergency.destroy(&ordered.earlier().iter().copied().collect()).await?;
+        if let Some(recovery) = &self.recovery {
+            recovery.destroy(&ordered.grants()).await?;
+        }
         let body = TxBody::RecordDestruction { order, holder, label };
         let tx = Tx::sign(self.office.chain, body, &self.office.service);
         match (self.submit)(tx).await {

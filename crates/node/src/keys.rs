@@ -32,6 +32,8 @@ pub struct Keys {
     pub emergency: MachineKey,
     /// Seals what is remembered of releases.
     pub activity: MachineKey,
+    /// The same, for what is kept for recoveries.
+    pub recovery: MachineKey,
     /// The node's certificate and its key.
     pub tls: Credential,
 }
@@ -49,6 +51,7 @@ impl Keys {
             machine: key_file::read_machine_key(&config.machine_key_file, &config.data_dir)?,
             emergency: key_file::read_machine_key(&config.machine_key_file, &config.data_dir)?,
             activity: activity_key(config)?,
+            recovery: key_file::read_machine_key(&config.machine_key_file, &config.data_dir)?,
             tls: credential(config)?,
         };
         let foreign = |path: &Path| Err(NodeError::ForeignKey { path: path.to_owned() });

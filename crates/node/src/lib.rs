@@ -2,9 +2,11 @@
 //!
 //! The roles are modules that know nothing of each other: [`keeper`] keeps and serves fragments,
 //! [`deposits`] takes key shares in, [`custodian`] gives them out, [`refusals`] hears of
-//! revocations before the engine votes, [`eraser`] obeys orders of erasure and [`erasures`] remembers them, and
-//! [`activity`] remembers who was let in. What they share is their [`office`]: identity, clock, and the member's
-//! own view of the ledger. [`door`] bounds how much of each is done at once and turns
+//! revocations before the engine votes, [`eraser`] obeys orders of erasure and [`erasures`] remembers them,
+//! [`activity`] remembers who was let in, [`recovery`] gives lost wallets back, and [`cover`] hides when others are
+//! busy. What they share is their
+//! [`office`]: identity, clock, and the member's own view of the ledger. [`door`] bounds how much of each is done at
+//! once and turns
 //! every error into a coded refusal. [`mod@run`] puts it all together and is the only place that opens
 //! files and sockets.
 //!
@@ -13,6 +15,7 @@
 
 pub mod activity;
 pub mod config;
+pub mod cover;
 pub mod custodian;
 pub mod deposits;
 pub mod door;
@@ -24,8 +27,10 @@ pub mod keeper;
 pub mod keys;
 pub mod limits;
 pub mod office;
+pub mod recovery;
 pub mod refusals;
 pub mod run;
+mod turns;
 
 mod follow;
 mod refused;

@@ -32,12 +32,22 @@ pub const RELEASES_AT_ONCE: usize = 32;
 /// Emergencies being prepared, decided or reviewed. They have places of their own, so that no flood of other
 /// work keeps one waiting.
 pub const EMERGENCIES_AT_ONCE: usize = 32;
+/// Recoveries being prepared or given, apart from other work for the same reason.
+pub const RECOVERIES_AT_ONCE: usize = 8;
 /// Places that there are however slow the work goes: on a slow machine a block takes long whatever is in
 /// it, and fewer transactions in it would only be fewer.
 const PLACES_MIN: usize = 128;
 /// Milliseconds within which half of the transactions should be final: when they are not, fewer are
 /// taken at once, so that a queue never costs more time than it is worth.
 pub const SUBMIT_MS_AIM: u64 = 400;
+/// The shortest mean time between two grants, or accesses, of nothing, in seconds: each is kept for ever by all members.
+pub const COVER_EVERY_S_MIN: u32 = 1;
+/// The longest: a day.
+pub const COVER_EVERY_S_MAX: u32 = 86_400;
+/// Transactions of nothing under way; beyond that none is made.
+pub const COVER_AT_ONCE: usize = 32;
+/// Transactions that wait in the engine from which on none of nothing is added: a sixteenth of its pool.
+pub const COVER_WAITING_MAX: u32 = 1_024;
 /// State keys read for one token.
 const KEYS_PER_TOKEN: usize = 64;
 /// Tokens for one page of activity, for which a custodian reads a day.
@@ -65,6 +75,8 @@ const _: () = assert!(DISK_BYTES_MIN < salus_store::disk::RESERVE_BYTES);
 
 const _: () = assert!(RETRY_MS_MIN < RETRY_MS_MAX);
 
+const _: () = assert!(COVER_EVERY_S_MIN > 0 && COVER_EVERY_S_MIN < COVER_EVERY_S_MAX);
+
 /// What each caller may ask for in a second, and as much at once after a rest. An entry that is not
 /// given has its default.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -88,6 +100,8 @@ pub struct Rates {
     pub releases: NonZeroU32,
     /// Emergencies.
     pub emergencies: NonZeroU32,
+    /// Recoveries.
+    pub recoveries: NonZeroU32,
 }
 
 impl Default for Rates {
@@ -103,6 +117,7 @@ impl Default for Rates {
             deposits: rate(64),
             releases: rate(16),
             emergencies: rate(8),
+            recoveries: rate(4),
         }
     }
 }
@@ -118,6 +133,7 @@ pub struct Gates {
     pub(crate) deposits: Gate,
     pub(crate) releases: Gate,
     pub(crate) emergencies: Gate,
+    pub(crate) recoveries: Gate,
 }
 
 /// A number of places, and a rate for each caller.
@@ -167,6 +183,7 @@ impl Gates {
             deposits: Gate::new(DEPOSITS_AT_ONCE, rates.deposits, patient, Code::CustodianBusy),
             releases: Gate::new(RELEASES_AT_ONCE, rates.releases, patient, Code::CustodianBusy),
             emergencies: Gate::new(EMERGENCIES_AT_ONCE, rates.emergencies, patient, Code::CustodianBusy),
+            recoveries: Gate::new(RECOVERIES_AT_ONCE, rates.recoveries, patient, Code::CustodianBusy),
         }
     }
 }
@@ -190,6 +207,11 @@ impl Gate {
         let since = clock();
         self.quota.take(&who, cost, since).map_err(|wait| Refusal::busy(self.full, wait.max(1)))?;
         Ok(Inside { gate: self, since, clock: Arc::clone(clock), _place: place })
+    }
+
+    /// Whether at least half of the places that there are now are taken.
+    pub(crate) fn is_half_full(&self) -> bool {
+        self.places.taken().saturating_mul(2) >= self.pace().most
     }
 
     fn pace(&self) -> MutexGuard<'_, Pace> {

@@ -3,6 +3,7 @@
 
 use crate::activity::ActivityBook;
 use crate::config::NodeConfig;
+use crate::cover::{Cover, CoverRates};
 use crate::custodian::Custodian;
 use crate::deposits::Deposits;
 use crate::door::Door;
@@ -12,13 +13,14 @@ use crate::erasures::Erasures;
 use crate::error::NodeError;
 use crate::keeper::Keeper;
 use crate::keys::{ACTIVITY_FOLDER, Keys};
-use crate::limits::{DISK_BYTES_MIN, Gates};
+use crate::limits::{COVER_WAITING_MAX, DISK_BYTES_MIN, Gates};
 use crate::office::{Office, ReadState, read_from, submit_to, system_clock, system_entropy, system_timers};
+use crate::recovery::Recovery;
 use crate::refusals::{RefusalBook, RefusalError, Writer};
 use salus_crypto::secret::Secret;
 use salus_engine::{Config as EngineConfig, Engine, Pacing, Peer, Watch};
 use salus_link::{Consortium, Limits, PeerCert, ServerTls, serve};
-use salus_store::{Activities, Emergencies, Fragments, Journal, Shares, StoreError};
+use salus_store::{Activities, Emergencies, Fragments, Journal, Recoveries, Shares, StoreError};
 use salus_wire::{GenesisMember, MemberIndex};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
@@ -51,6 +53,7 @@ pub struct Node {
     erasures: Arc<Erasures>,
     activity: Arc<ActivityBook>,
     door: Arc<Door>,
+    cover: CoverRates,
 }
 
 /// Runs a node until `shutdown` resolves, or until it fails.
@@ -100,6 +103,9 @@ impl Node {
         let kept = Activities::open(&config.data_dir.join(ACTIVITY_FOLDER), keys.activity)?;
         let writer = Writer::Threads(Runtime::current());
         let activity = Arc::new(ActivityBook::new(Arc::clone(&office), kept, writer));
+        let kept = Recoveries::open(&config.data_dir.join("recovery"), keys.recovery)?;
+        let least = config.recovery_delay_ms_min;
+        let recovery = Arc::new(Recovery::new(Arc::clone(&office), Arc::clone(&kem), kept, least));
         let submit = submit_to(engine.handle());
         let eraser = Eraser::new(
             Arc::clone(&office),
@@ -107,7 +113,8 @@ impl Node {
             Arc::clone(&erasures),
             Arc::clone(&emergency),
             submit,
-        );
+        )
+        .knowing(Arc::clone(&recovery));
         let custodian = Custodian::new(
             Arc::clone(&office),
             Arc::clone(&shares),
@@ -118,15 +125,19 @@ impl Node {
             engine: engine.handle(),
             keeper: Keeper::new(Arc::clone(&office), fragments),
             deposits: Deposits::new(Arc::clone(&office), kem, shares),
-            custodian: custodian.heeding(Arc::clone(&erasures)).remembering(Arc::clone(&activity)),
+            custodian: custodian
+                .heeding(Arc::clone(&erasures))
+                .remembering(Arc::clone(&activity))
+                .knowing(Arc::clone(&recovery)),
             activity: Some(Arc::clone(&activity)),
             emergency,
             eraser: Some(eraser),
+            recovery: Some(recovery),
             gates: Gates::new(&config.rates),
             office,
         });
-        let (member, data_dir) = (config.member, config.data_dir);
-        Ok(Self { member, data_dir, listener, tls, engine, refusals, erasures, activity, door })
+        let (member, data_dir, cover) = (config.member, config.data_dir, config.cover);
+        Ok(Self { member, data_dir, listener, tls, engine, refusals, erasures, activity, door, cover })
     }
 
     /// Answers until `shutdown` resolves, or until the node fails; closes its files either way.
@@ -134,18 +145,21 @@ impl Node {
     /// # Errors
     /// [`NodeError`] when a part of it without which it must not go on has ended.
     pub async fn until(self, shutdown: impl Future<Output = ()>) -> Result<(), NodeError> {
-        let Self { member, data_dir, listener, tls, mut engine, refusals, erasures, activity, door } = self;
+        let Self { member, data_dir, listener, tls, mut engine, refusals, erasures, activity, door, cover } =
+            self;
         let ledger = engine.handle();
         tracing::info!(%member, "the node answers calls");
         let read = Arc::clone(&door.office.read);
         let (stores, remembered) = (Arc::clone(&door), Arc::clone(&activity));
         let ending = Arc::clone(&door.emergency);
+        let cover = covering(&door, cover);
         let failed = async {
             tokio::select! {
                 () = stores.keeper.failed() => {},
                 () = stores.deposits.failed() => {},
                 () = stores.emergency.failed() => {},
                 () = remembered.failed() => {},
+                () = recoveries_failed(&stores) => {},
             }
         };
         let handler = move |peer: PeerCert, request| {
@@ -159,6 +173,7 @@ impl Node {
             error = fills_up(&data_dir) => Err(error),
             error = settle(&refusals, &read) => Err(error),
             () = end_activity(&activity, &ending) => Err(NodeError::Lost),
+            _ = cover.run() => Err(NodeError::Lost),
             Err(error) = erasures.look(&ledger, member) => Err(error.into()),
             () = failed => Err(NodeError::Store(StoreError::Poisoned)),
             () = shutdown => Ok(()),
@@ -190,6 +205,21 @@ fn has_room(data_dir: &Path) -> Result<(), NodeError> {
         return Ok(());
     }
     Err(NodeError::DiskFull { path: data_dir.to_owned(), free, needed: DISK_BYTES_MIN })
+}
+
+/// Cover that yields to whoever has something to commit: at this member's door, or anywhere in the engine's pool.
+fn covering(door: &Arc<Door>, rates: CoverRates) -> Cover {
+    let (office, submit) = (Arc::clone(&door.office), submit_to(door.engine.clone()));
+    let door = Arc::clone(door);
+    let busy = move || door.gates.submits.is_half_full() || door.engine.stats().waiting >= COVER_WAITING_MAX;
+    Cover::new(office, submit, Arc::new(busy), rates)
+}
+
+async fn recoveries_failed(door: &Door) {
+    match &door.recovery {
+        Some(recovery) => recovery.failed().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Resolves when the disk has become too full to go on.

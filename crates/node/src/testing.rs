@@ -177,6 +177,7 @@ impl World {
             denies: List::empty(),
             lane: self.lane.anchor(),
             one_time: key(6).public_key(),
+            data: None,
         };
         GrantRecord {
             commitment: grant_commitment(&self.patient.link(1), &grant),

@@ -6,6 +6,7 @@ use salus_crypto::kem::KemSecretKey;
 use salus_crypto::secret::Secret;
 use salus_crypto::sign::{Signature, SigningKey};
 use salus_link::{Authority, Caller, ClientTls, Consortium, Credential, MemberPlace, Subject};
+use salus_node::cover::CoverRates;
 use salus_node::limits::Rates;
 use salus_node::{Node, NodeConfig, NodeError, run};
 use salus_store::key_file;
@@ -105,7 +106,9 @@ fn member() -> Member {
         service_key_file: at.join("service.key"),
         custodian_key_file: at.join("custodian.key"),
         erasures_dir: at.join("machine.erasures"),
+        recovery_delay_ms_min: salus_wire::limits::RECOVERY_DELAY_MS_SAFE,
         rates: Rates::default(),
+        cover: CoverRates::default(),
     };
     Member { dir, config, consortium, authority, registrar }
 }
@@ -217,6 +220,34 @@ async fn a_caller_over_its_rate_hears_when_to_come_again_and_can_still_withdraw(
     let end =
         Tx::sign(member.consortium.chain(), TxBody::RevokeIdentity { party: GATEWAY }, &member.registrar);
     assert!(matches!(submit(&end).await, Response::Committed(_)));
+    stop.send(()).unwrap();
+    node.await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_with_cover_commits_grants_of_nothing_by_itself_and_stops() {
+    let mut member = member();
+    member.config.cover = CoverRates {
+        grant_every_s: Some(1.try_into().unwrap()),
+        access_every_s: Some(1.try_into().unwrap()),
+    };
+    let (stop, node) = start(&member).await;
+    let caller = caller(&member);
+    let mut above = Height::new(0);
+    let mut covered = [false; 2];
+    while covered != [true; 2] {
+        let Response::Blocks(blocks) = call(&caller, Request::Follow(above)).await else {
+            panic!("a follower is given blocks");
+        };
+        for block in blocks.iter() {
+            above = block.block.header.height;
+            assert!(block.outcomes.iter().all(|outcome| *outcome == Outcome::Applied));
+            for tx in block.block.transactions.iter() {
+                covered[0] |= matches!(tx.body, TxBody::CommitGrant { .. });
+                covered[1] |= matches!(tx.body, TxBody::RecordAccess { .. });
+            }
+        }
+    }
     stop.send(()).unwrap();
     node.await.unwrap().unwrap();
 }

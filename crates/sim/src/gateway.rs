@@ -163,7 +163,8 @@ impl Gateway {
             custodians: cast.genesis.members.iter().map(|member| member.custodian.clone()).collect(),
         };
         let key = signing(cast.gateway_key);
-        let setup = batch::Setup { members, gateway: cast.gateway, key, cadence_ms: CADENCE_MS };
+        let (cadence_ms, anchors) = (CADENCE_MS, batch::Anchors::WhenNeeded);
+        let setup = batch::Setup { members, gateway: cast.gateway, key, cadence_ms, anchors };
         let purpose = 100 + u64::from(life);
         let ground = Caller::new(world, context.child("road"), End::Gateway, cast.gateway, purpose + 100_000);
         let ground = Arc::new(ground);

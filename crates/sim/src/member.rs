@@ -178,8 +178,7 @@ async fn live(
     let seat = world.seat(member);
     let keys = world.keys(member);
     let timers = Arc::new(context.child("timers"));
-    let time = clock(Arc::clone(&timers), Arc::clone(&seat.skew));
-    let sleep = sleeper(Arc::clone(&timers));
+    let (time, sleep) = (clock(Arc::clone(&timers), Arc::clone(&seat.skew)), sleeper(Arc::clone(&timers)));
     let log = LogFile { log: Arc::clone(&seat.disks.refusals), ills: Arc::clone(&seat.disks.ills) };
     let journal = Journal::on(Path::new("refusals"), Box::new(log)).map_err(|error| error.to_string())?;
     world.see(&timers, member, Seen::Recalled { member, grants: recalled(&journal.1) });
@@ -224,6 +223,7 @@ async fn live(
             emergency,
             eraser: None,
             activity: None,
+            recovery: None,
             gates: Gates::default(),
             office,
             engine: engine.clone(),

@@ -184,14 +184,28 @@ impl Disk {
         match std::fs::remove_dir(&path) {
             Ok(()) => {}
             Err(error) if error.kind() == ErrorKind::NotFound => {}
-            Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty => {
-                return std::fs::File::open(&path).and_then(|folder| folder.sync_all()).map_err(failed);
-            }
+            Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty => return self.sync(folder),
             Err(error) => return Err(failed(error)),
         }
         let parent = path.parent().unwrap_or(root);
         match std::fs::File::open(parent).and_then(|folder| folder.sync_all()) {
             Err(error) if error.kind() != ErrorKind::NotFound => Err(failed(error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Makes removals from a folder durable that others write to at the same time. Blocks for as long as the disk
+    /// takes.
+    ///
+    /// # Errors
+    /// A failure of the disk.
+    pub fn sync(&self, folder: &str) -> Result<(), StoreError> {
+        let Room::Folder(root) = &self.room else { return Ok(()) };
+        let path = root.join(folder);
+        match std::fs::File::open(&path).and_then(|folder| folder.sync_all()) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                Err(StoreError::File { path, source: error })
+            }
             _ => Ok(()),
         }
     }

@@ -19,6 +19,7 @@ pub mod fragments;
 pub mod journal;
 pub mod key_file;
 pub mod queue;
+pub mod recovery;
 pub mod shares;
 
 pub use activity::Activities;
@@ -28,4 +29,5 @@ pub use emergency::Emergencies;
 pub use error::StoreError;
 pub use fragments::{BatchPromise, Fragments};
 pub use journal::Journal;
+pub use recovery::{KeptRecovery, Recoveries};
 pub use shares::{DepositPromise, Shares};

@@ -153,10 +153,11 @@ pub fn day_of(at: TimeMs) -> u32 {
 }
 
 /// How records of activity name a patient: the same at every custodian, and nothing to whoever does not know
-/// the chain that the patient's grants stand on.
+/// the chain under which the patient's data lies. A wallet that came in the place of another leaves the data where it
+/// is, and the name with it.
 #[must_use]
-pub fn patient_name(grants: &ChainAnchor) -> Digest {
-    sha256(namespaces::ACTIVITY_PATIENT, &[grants.as_bytes()])
+pub fn patient_name(data: &ChainAnchor) -> Digest {
+    sha256(namespaces::ACTIVITY_PATIENT, &[data.as_bytes()])
 }
 
 /// What a privacy officer signs over a question, under [`namespaces::ACTIVITY`].

@@ -110,6 +110,12 @@ codes! {
     GlassSuspended = 2034, Caller, "emergency uses of this person wait for their review, or were found unjustified", "have the privacy officer of their member close the reviews";
     NotAnOfficer = 2035, Caller, "only a privacy officer of the requester's member may see and close its reviews", "ask with the key of a registered privacy officer";
     LookSpent = 2036, Caller, "this look is used up, or was given more than an hour ago", "break the glass again, for the next look";
+    NoRecovery = 2040, Caller, "no such recovery is prepared at this custodian, or its case is not final", "check the guardian's file, and open the case with salus recovery open";
+    RecoveryEarly = 2041, Caller, "the delay of this recovery is not over", "finish it when the time that salus recovery status names has come";
+    RecoveryVetoed = 2042, Caller, "this case of recovery was vetoed, or another one or a withdrawal came before it", "ask the patient, and have the guardians approve a new case";
+    RecoveryApproval = 2043, Caller, "too few of the named guardians approved this case", "have as many different guardians approve the same case as were named for it";
+    ChainMoved = 2044, Caller, "a recovery has ended the chain of this grant or order, or is open and older", "ask the patient for a grant of the wallet that came in its place, or to veto";
+    RecoveryTooShort = 2045, Caller, "the delay of this recovery is shorter than this custodian takes, or than the one before it", "prepare it with a longer --delay";
     // 3xxx: stores
     BadFragment = 3001, Peer, "a fragment does not match its manifest", "the read goes on with other stores, report the store that served it";
     StoreFull = 3002, Ours, "the store has no room", "add space, the gateway keeps the data until then";

@@ -111,6 +111,9 @@ pub struct Grant {
     pub lane: ChainAnchor,
     /// The key that commits and may revoke this grant, used for nothing else.
     pub one_time: PublicKey,
+    /// The chain under which the data lies that this opens, when it is not the grant's own: that of a wallet that
+    /// was lost, in whose place this one has come (ADR 16).
+    pub data: Option<ChainAnchor>,
 }
 
 /// Which key vouches for the person who asks.
@@ -231,6 +234,7 @@ mod tests {
             denies: List::new(vec![deny; DENIES_MAX]).unwrap(),
             lane: ChainSeed::new(Secret::from_bytes([1; 32])).anchor(),
             one_time: key(),
+            data: Some(ChainSeed::new(Secret::from_bytes([2; 32])).anchor()),
         };
         assert!(encode(&grant).len() <= GRANT_PLAIN_BYTES);
         let terms = IntentTerms {

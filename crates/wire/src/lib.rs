@@ -19,6 +19,7 @@ pub mod limits;
 pub mod manifest;
 pub mod namespaces;
 pub mod receipt;
+pub mod recovery;
 pub mod release;
 pub mod rpc;
 pub mod scope;

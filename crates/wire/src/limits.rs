@@ -80,6 +80,29 @@ pub const REVIEW_SUSPEND_MS: u64 = 72 * 3_600_000;
 pub const REVIEW_SUSPEND_USES: usize = 2;
 /// Uses in one answer to a privacy officer.
 pub const REVIEWS_MAX: usize = 1_024;
+/// Guardians of one wallet.
+pub const GUARDIANS_MAX: usize = 16;
+/// Cases that can be opened under one preparation.
+pub const RECOVERY_CASES_MAX: usize = 8;
+/// Wallets of one patient that were recovered one after the other.
+pub const WALLETS_BEFORE_MAX: usize = 8;
+/// Bytes to which what of a wallet comes back is padded before it is sealed.
+pub const RECOVERY_PACKAGE_PLAIN_BYTES: usize = 384;
+/// Bytes of the same, sealed: 32 random, 2 of length, padding, 16 of tag.
+pub const RECOVERY_PACKAGE_BYTES: usize = 32 + 2 + RECOVERY_PACKAGE_PLAIN_BYTES + 16;
+/// The shortest delay of a recovery: for trials and tests.
+pub const RECOVERY_DELAY_MS_MIN: u64 = 1_000;
+/// The shortest that leaves a patient the time to notice: what custodians take at least when they are not told
+/// otherwise.
+pub const RECOVERY_DELAY_MS_SAFE: u64 = 24 * 3_600_000;
+/// The longest.
+pub const RECOVERY_DELAY_MS_MAX: u64 = 90 * 24 * 3_600_000;
+/// Milliseconds between a new wallet's asking and its case, within which guardians' approvals are good.
+pub const RECOVERY_APPROVAL_MS_MAX: u64 = 7 * 24 * 3_600_000;
+/// Milliseconds after its asking until which a new wallet opens a case: a day before approvals are too old.
+pub const RECOVERY_OPEN_MS_MAX: u64 = 6 * 24 * 3_600_000;
+/// Milliseconds by which a new wallet's asking may differ from a guardian's clock.
+pub const RECOVERY_ASK_MS_MAX: u64 = 24 * 3_600_000;
 /// Milliseconds by which the sending time of a request may differ from the receiver's clock.
 pub const REQUEST_SKEW_MS_MAX: u64 = 30_000;
 /// Milliseconds behind its own clock at which a member's ledger view counts as stale.
@@ -104,6 +127,9 @@ const _: () = assert!(BLOCK_BYTES_MAX < RPC_BYTES_MAX);
 const _: () = assert!(FRAGMENT_BYTES_MAX < RPC_BYTES_MAX);
 const _: () = assert!(FRAME_BYTES_MAX < SEGMENT_BYTES_MAX);
 const _: () = assert!(VIEW_STALE_MS < LIST_STALE_MS);
+const _: () = assert!(RECOVERY_DELAY_MS_MIN < RECOVERY_DELAY_MS_SAFE);
+const _: () = assert!(RECOVERY_DELAY_MS_SAFE < RECOVERY_DELAY_MS_MAX);
+const _: () = assert!(RECOVERY_OPEN_MS_MAX < RECOVERY_APPROVAL_MS_MAX);
 /// Rows in one page of activity.
 pub const ACTIVITY_ROWS_MAX: usize = 4_096;
 /// Milliseconds of a day of UTC.

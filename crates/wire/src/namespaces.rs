@@ -105,6 +105,41 @@ pub const ERASED_INFO: Namespace = Namespace::new("salus/erased-info/v1");
 /// Signed: a custodian's answer with those shares, by the member's service key.
 pub const ERASED_SHARES: Namespace = Namespace::new("salus/erased-shares/v1");
 
+/// Hashed: a preparation for recovery, with its salt.
+pub const RECOVERY: Namespace = Namespace::new("salus/recovery/v1");
+/// Hashed: the terms of a preparation.
+pub const RECOVERY_TERMS: Namespace = Namespace::new("salus/recovery-terms/v1");
+/// Hashed: the context of the guardians' shares.
+pub const RECOVERY_GUARDIANS: Namespace = Namespace::new("salus/recovery-guardians/v1");
+/// Hashed: the context of the custodians' shares.
+pub const RECOVERY_CUSTODIANS: Namespace = Namespace::new("salus/recovery-custodians/v1");
+/// Derived: the key of a package, from the guardians' key and the custodians'.
+pub const RECOVERY_KEY: Namespace = Namespace::new("salus/recovery-key/v1");
+/// Derived: the key that opens a case, from the guardians' key.
+pub const RECOVERY_OPENER: Namespace = Namespace::new("salus/recovery-opener/v1");
+/// Derived: the key that vetoes a case.
+pub const RECOVERY_VETO: Namespace = Namespace::new("salus/recovery-veto/v1");
+/// Hashed: what the ledger calls a case.
+pub const RECOVERY_CASE_ID: Namespace = Namespace::new("salus/recovery-case-id/v1");
+/// Hashed: a case with its approvals.
+pub const RECOVERY_CASE: Namespace = Namespace::new("salus/recovery-case/v1");
+/// Signed: a guardian's approval.
+pub const RECOVERY_APPROVAL: Namespace = Namespace::new("salus/recovery-approval/v1");
+/// Hashed: what a new wallet asks of its guardians.
+pub const RECOVERY_ASK: Namespace = Namespace::new("salus/recovery-ask/v1");
+/// Hashed: the context to which an approval is sealed for the new wallet.
+pub const RECOVERY_APPROVAL_SEAL: Namespace = Namespace::new("salus/recovery-approval-seal/v1");
+/// Signed: a preparation brought to a custodian, by its entry's one-time key.
+pub const RECOVERY_DEPOSIT: Namespace = Namespace::new("salus/recovery-deposit/v1");
+/// Hashed: the context to which it is sealed for the custodian.
+pub const RECOVERY_ENVELOPE: Namespace = Namespace::new("salus/recovery-envelope/v1");
+/// Signed: a new wallet's request for a custodian's share, by the case's opener key.
+pub const RECOVER_REQUEST: Namespace = Namespace::new("salus/recover-request/v1");
+/// Hashed: the context to which that share is sealed.
+pub const RECOVERY_SEAL: Namespace = Namespace::new("salus/recovery-seal/v1");
+/// Signed: a custodian's answer with it, by the member's service key.
+pub const RECOVERED: Namespace = Namespace::new("salus/recovered/v1");
+
 /// Signed: a vote that makes a block final; stands before the chain's id and the engine's own
 /// suffix, see `spec/certificate.md`.
 pub const FINALITY: Namespace = Namespace::new("salus/finality/v1");
@@ -162,6 +197,23 @@ pub const ALL: &[Namespace] = &[
     ERASE_REQUEST,
     ERASED_INFO,
     ERASED_SHARES,
+    RECOVERY,
+    RECOVERY_TERMS,
+    RECOVERY_GUARDIANS,
+    RECOVERY_CUSTODIANS,
+    RECOVERY_KEY,
+    RECOVERY_OPENER,
+    RECOVERY_VETO,
+    RECOVERY_CASE_ID,
+    RECOVERY_CASE,
+    RECOVERY_APPROVAL,
+    RECOVERY_ASK,
+    RECOVERY_APPROVAL_SEAL,
+    RECOVERY_DEPOSIT,
+    RECOVERY_ENVELOPE,
+    RECOVER_REQUEST,
+    RECOVERY_SEAL,
+    RECOVERED,
 ];
 
 #[cfg(test)]

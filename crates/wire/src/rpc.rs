@@ -12,6 +12,7 @@ use crate::ids::{
 };
 use crate::limits::{BATCH_SEGMENTS_MAX, FOLLOW_BLOCKS_MAX, FRAGMENT_BYTES_MAX, REVIEWS_MAX, STATE_KEYS_MAX};
 use crate::manifest::Manifest;
+use crate::recovery::{RecoverRequest, Recovered, RecoveryDeposit};
 use crate::release::{Deposit, ReleaseRequest, Released};
 use crate::state::{CertifiedChain, StateKey, StateProof, StateValue, Tip};
 use crate::tx::{Held, Tx};
@@ -55,6 +56,10 @@ pub enum Request {
     Erase(EraseRequest),
     /// Say what one member's people looked at on one day.
     Activity(ActivityRequest),
+    /// Keep what gives a lost wallet back.
+    KeepRecovery(Box<RecoveryDeposit>),
+    /// Give it to the wallet that guardians approved.
+    Recover(RecoverRequest),
 }
 
 /// What a member answers.
@@ -92,6 +97,10 @@ pub enum Response {
     Erased(EraseAnswer),
     /// To [`Request::Activity`].
     Activity(ActivityPage),
+    /// To [`Request::KeepRecovery`], after fsync.
+    RecoveryKept,
+    /// To [`Request::Recover`], after fsync of what it ends.
+    Recovered(Box<Recovered>),
 }
 
 /// A no, with its reason. The detail never holds patient data or an identifier of one.

@@ -43,6 +43,8 @@ pub enum StateKey {
     Policy(MemberIndex),
     /// What a holder says of its obedience to an erasure order.
     Destruction(GrantTag, Holder),
+    /// A case of recovery, by the hash of the key that opened it.
+    Case(Digest),
 }
 
 /// What stands there.
@@ -68,6 +70,8 @@ pub enum StateValue {
     Policy(PolicyRecord),
     /// For [`StateKey::Destruction`].
     Destruction(DestructionRecord),
+    /// For [`StateKey::Case`].
+    Case(CaseRecord),
 }
 
 /// A block's place in height and time.
@@ -201,6 +205,19 @@ pub struct DestructionRecord {
     pub label: Digest,
     /// When it became final.
     pub since: Tip,
+}
+
+/// A case of recovery.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct CaseRecord {
+    /// See [`crate::recovery::case_commitment`].
+    pub commitment: Digest,
+    /// The key that may veto it.
+    pub veto: PublicKey,
+    /// When it became final: its delay begins here.
+    pub since: Tip,
+    /// Whether it was vetoed.
+    pub standing: Standing,
 }
 
 impl StateKey {

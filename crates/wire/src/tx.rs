@@ -186,6 +186,20 @@ pub enum TxBody {
         /// hash of the chain. Nobody else learns from it which of its folders it was.
         label: Digest,
     },
+    /// A new wallet, with enough guardians behind it, opens a case of recovery. Signed by the case's opener key.
+    OpenCase {
+        /// The hash of the signer's key, see [`crate::recovery::case_id`].
+        case: Digest,
+        /// The key that may veto it.
+        veto: PublicKey,
+        /// See [`crate::recovery::case_commitment`].
+        commitment: Digest,
+    },
+    /// A patient vetoes a case. Signed by the key that the case names for it.
+    VetoCase {
+        /// The case that ends.
+        case: Digest,
+    },
 }
 
 impl TxBody {
@@ -193,9 +207,10 @@ impl TxBody {
     #[must_use]
     pub const fn urgency(&self) -> Urgency {
         match self {
-            Self::RevokeGrant { .. } | Self::RevokeIdentity { .. } | Self::RevokeDevice { .. } => {
-                Urgency::Urgent
-            }
+            Self::RevokeGrant { .. }
+            | Self::RevokeIdentity { .. }
+            | Self::RevokeDevice { .. }
+            | Self::VetoCase { .. } => Urgency::Urgent,
             Self::RegisterIdentity { .. }
             | Self::EnrolDevice { .. }
             | Self::AssignDevice { .. }
@@ -204,7 +219,8 @@ impl TxBody {
             | Self::RecordAccess { .. }
             | Self::CloseReview { .. }
             | Self::PublishPolicy { .. }
-            | Self::RecordDestruction { .. } => Urgency::Ordinary,
+            | Self::RecordDestruction { .. }
+            | Self::OpenCase { .. } => Urgency::Ordinary,
         }
     }
 }

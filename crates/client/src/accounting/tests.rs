@@ -43,6 +43,7 @@ fn list(grants: Vec<Vec<ListedAccess>>) -> AccessList {
     let at = Tip { height: Height::new(9), time: TimeMs::new(9) };
     let grants = (1..).zip(grants).map(|(index, accesses)| ListedGrant {
         erasure: false,
+        recovery: false,
         index,
         grant: None,
         since: at,
@@ -78,7 +79,7 @@ fn what_lies_a_millisecond_before_the_window_is_left_out() {
     let research = || Some(intent(1, Purpose::Research, DataClass::Vitals, 0));
     let before = TimeMs::new(edge.get() - 1);
     let list = list(vec![vec![access(before, research()), access(edge, research()), access(request, None)]]);
-    let accounting = account(&list, window(request), Detail::Series);
+    let accounting = account(&list, &[], window(request), Detail::Series);
     let [one] = accounting.disclosures.as_slice() else { panic!("{:?}", accounting.disclosures) };
     assert_eq!((one.first, one.last, one.times), (edge, edge, 1));
     assert_eq!((accounting.void, accounting.at), (1, list.at));
@@ -100,16 +101,31 @@ fn one_description_to_one_recipient_for_one_purpose_is_a_series() {
             access(at(5), Some(intent(1, Purpose::Research, DataClass::Waveform, 1))),
         ],
     ]);
-    let series = account(&list, window(day(2031, 1, 1)), Detail::Series);
+    let series = account(&list, &[], window(day(2031, 1, 1)), Detail::Series);
     assert_eq!(series.disclosures.len(), 4);
     let first = &series.disclosures[0];
     assert_eq!((first.first, first.last, first.times), (at(1), at(9), 3));
     assert_eq!((first.measured.from(), first.measured.until()), (TimeMs::new(50), TimeMs::new(510)));
-    assert_eq!(first.grants, [1, 2]);
+    assert_eq!(first.grants, [GrantPlace { back: 0, index: 1 }, GrantPlace { back: 0, index: 2 }]);
     assert!(series.disclosures.is_sorted_by_key(|disclosure| disclosure.first));
     let required: Vec<bool> = series.disclosures.iter().map(Disclosure::is_required).collect();
     assert_eq!(required, [true, true, false, true]);
-    let each = account(&list, window(day(2031, 1, 1)), Detail::Each);
+    let each = account(&list, &[], window(day(2031, 1, 1)), Detail::Each);
     assert_eq!(each.disclosures.len(), 6);
     assert!(each.disclosures.iter().all(|disclosure| disclosure.times == 1));
+}
+
+#[test]
+fn what_was_disclosed_of_a_wallet_that_was_lost_is_accounted_for_with_this_one() {
+    let at = |n: u64| day(2030, 1, 1).plus_ms(n * DAY_MS);
+    let research = || Some(intent(1, Purpose::Research, DataClass::Vitals, 0));
+    let mine = list(vec![vec![access(at(5), research())]]);
+    let mut lost = list(vec![vec![], vec![access(at(1), research()), access(at(2), None)]]);
+    lost.at.height = Height::new(7);
+    let lost = [lost];
+    let series = account(&mine, &lost, window(day(2031, 1, 1)), Detail::Series);
+    let [one] = series.disclosures.as_slice() else { panic!("{:?}", series.disclosures) };
+    assert_eq!((one.first, one.last, one.times), (at(1), at(5), 2));
+    assert_eq!(one.grants, [GrantPlace { back: 0, index: 1 }, GrantPlace { back: 1, index: 2 }]);
+    assert_eq!((series.void, series.at.height), (1, Height::new(7)), "complete as of the earlier one");
 }

@@ -246,6 +246,7 @@ fn grant(lane: &ChainSeed, reader_key: &SigningKey) -> Grant {
         denies: List::empty(),
         lane: lane.anchor(),
         one_time: key(6).public_key(),
+        data: None,
     }
 }
 

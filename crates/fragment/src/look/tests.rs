@@ -47,6 +47,7 @@ impl World {
             denies: List::empty(),
             lane: self.lane.anchor(),
             one_time: SigningKey::from_seed(Secret::from_bytes([3; 32])).public_key(),
+            data: None,
         }
     }
 

@@ -30,6 +30,7 @@ fn config(folder: &Path) -> GatewayConfig {
         machine_key_file: machine,
         signing_key_file: nowhere,
         cadence_ms: 1,
+        anchors: crate::batch::Anchors::WhenNeeded,
         clock_behind_ms_max: 1,
         clock_ahead_ms_max: 1,
         queue_bytes_max: 1,

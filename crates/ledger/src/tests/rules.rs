@@ -309,6 +309,34 @@ fn later_transactions_see_earlier_ones() {
 }
 
 #[test]
+fn cases() {
+    let open = |n: u8, by: &SigningKey| {
+        let case = salus_wire::recovery::case_id(&key(n).public_key());
+        let (veto, commitment) = (key(50).public_key(), digest(6));
+        signed(TxBody::OpenCase { case, veto, commitment }, by)
+    };
+    let veto = |n: u8, by: &SigningKey| {
+        signed(TxBody::VetoCase { case: salus_wire::recovery::case_id(&key(n).public_key()) }, by)
+    };
+    let there = open(1, &key(1));
+    let once = std::slice::from_ref(&there);
+    let gone = [there.clone(), veto(1, &key(50))];
+    for (name, before, tx, expected) in [
+        ("a case by its own key", &[][..], &there, Outcome::Applied),
+        ("a case by another key", &[], &open(1, &key(2)), refused(Code::UnknownSigner)),
+        ("a copy", once, &there, refused(Code::AlreadyExists)),
+        ("a copy after the veto", &gone, &there, refused(Code::AlreadyExists)),
+        ("another case", once, &open(2, &key(2)), Outcome::Applied),
+        ("a veto", once, &veto(1, &key(50)), Outcome::Applied),
+        ("a veto by the opener", once, &veto(1, &key(1)), refused(Code::UnknownSigner)),
+        ("a veto of nothing", &[], &veto(1, &key(50)), refused(Code::NotFound)),
+        ("a veto twice", &gone, &veto(1, &key(50)), refused(Code::Revoked)),
+    ] {
+        check(name, before, tx, expected);
+    }
+}
+
+#[test]
 fn entries_remember_what_wrote_them() {
     let mut world = World::new();
     world.block(&[signed(commit(1), &key(1))]);

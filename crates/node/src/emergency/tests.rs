@@ -133,6 +133,7 @@ impl Ward {
             denies: List::empty(),
             lane: self.lane(index).anchor(),
             one_time: by.one_time.public_key(),
+            data: None,
         }
     }
 

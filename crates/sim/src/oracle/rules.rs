@@ -4,13 +4,13 @@
 //!
 //! Refuses to know blocks and what was answered to anybody.
 
-use salus_crypto::digest::Digest;
+use salus_crypto::digest::{Digest, sha256};
 use salus_crypto::sign::PublicKey;
 use salus_wire::limits::{GRANT_BODY_BYTES, INTENT_BODY_BYTES};
 use salus_wire::manifest::held_message;
 use salus_wire::state::{
-    AccessRecord, AnchorRecord, DestructionRecord, DeviceRecord, GrantRecord, IdentityRecord, PolicyRecord,
-    ReviewRecord, Standing, StateKey, StateValue, Tip,
+    AccessRecord, AnchorRecord, CaseRecord, DestructionRecord, DeviceRecord, GrantRecord, IdentityRecord,
+    PolicyRecord, ReviewRecord, Standing, StateKey, StateValue, Tip,
 };
 use salus_wire::tx::{Held, PartyKind};
 use salus_wire::{
@@ -158,6 +158,10 @@ impl Rules {
                 let record = DestructionRecord { label: *label, since: tip };
                 fresh(state, StateKey::Destruction(*order, *holder), StateValue::Destruction(record), no)
             }
+            TxBody::OpenCase { case, veto, commitment } => {
+                open_case(state, tip, signer, (*case, *veto, *commitment), no)
+            }
+            TxBody::VetoCase { case } => veto_case(state, tip, StateKey::Case(*case), signer, no),
         }
     }
 
@@ -265,6 +269,36 @@ fn revoke_grant(
     no.when(record.one_time != signer, Code::UnknownSigner);
     no.when(record.standing != Standing::Active, Code::Revoked);
     Some((key, StateValue::Grant(GrantRecord { standing: Standing::Revoked(tip), ..record.clone() })))
+}
+
+/// "A case of 12 is named by the hash of its signer's key."
+fn open_case(
+    state: &State,
+    tip: Tip,
+    signer: PublicKey,
+    (case, veto, commitment): (Digest, PublicKey, Digest),
+    no: &mut Objections,
+) -> Option<Write> {
+    let named = sha256(namespaces::RECOVERY_CASE_ID, &[signer.as_bytes()]);
+    no.when(named != case, Code::UnknownSigner);
+    let record = CaseRecord { commitment, veto, since: tip, standing: Standing::Active };
+    fresh(state, StateKey::Case(case), StateValue::Case(record), no)
+}
+
+fn veto_case(
+    state: &State,
+    tip: Tip,
+    key: StateKey,
+    signer: PublicKey,
+    no: &mut Objections,
+) -> Option<Write> {
+    let Some(StateValue::Case(record)) = state.get(&key) else {
+        no.when(true, Code::NotFound);
+        return None;
+    };
+    no.when(record.veto != signer, Code::UnknownSigner);
+    no.when(record.standing != Standing::Active, Code::Revoked);
+    Some((key, StateValue::Case(CaseRecord { standing: Standing::Revoked(tip), ..record.clone() })))
 }
 
 /// The signer is the key of a registered gateway that stands, at a block time at which it is valid.

@@ -42,6 +42,7 @@ fn terms(under: u8) -> Grant {
         denies: List::empty(),
         lane: ChainAnchor::from_digest(Digest::ZERO),
         one_time: key,
+        data: None,
     }
 }
 

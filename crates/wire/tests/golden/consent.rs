@@ -47,6 +47,7 @@ pub(crate) fn all() -> Vec<Golden> {
             .list(148, 4, "denials")
             .wrong(152, 2, "neither somebody nor everybody"),
         golden("grant-to-role", "Grant", &to_role()).wrong(51, 7, "an unknown role"),
+        golden("grant-of-a-successor", "Grant", &of_a_successor()),
         golden("intent", "Intent", &intent()).wrong(48, 2, "an unknown voucher").wrong(
             100,
             7,
@@ -95,7 +96,13 @@ pub(crate) fn grant() -> Grant {
         ]),
         lane: chain_anchor(6),
         one_time: key(7),
+        data: None,
     }
+}
+
+/// Of a wallet that came in the place of a lost one.
+fn of_a_successor() -> Grant {
+    Grant { data: Some(chain_anchor(9)), ..to_role() }
 }
 
 fn to_role() -> Grant {

@@ -85,7 +85,7 @@ fn transactions() -> Vec<Golden> {
             .wrong(52, 9, "an empty span")
             .wrong(69, 1, "an unknown role")
             .wrong(70, 2, "neither a second factor nor none"),
-        golden("tx-revoke-identity", "Tx", &tx(TxBody::RevokeIdentity { party })).wrong(0, 12, "no kind"),
+        golden("tx-revoke-identity", "Tx", &tx(TxBody::RevokeIdentity { party })).wrong(0, 14, "no kind"),
         golden("tx-enrol-device", "Tx", &tx(TxBody::EnrolDevice { enrolment: digest(1), member })),
         golden("tx-revoke-device", "Tx", &tx(TxBody::RevokeDevice { enrolment: digest(1) })),
         golden("tx-assign-device", "Tx", &tx(TxBody::AssignDevice { assignment: digest(1), member })),
@@ -100,7 +100,7 @@ fn transactions() -> Vec<Golden> {
 
 fn keys() -> Vec<Golden> {
     vec![
-        golden("key-tip", "StateKey", &StateKey::Tip).wrong(0, 11, "no kind"),
+        golden("key-tip", "StateKey", &StateKey::Tip).wrong(0, 12, "no kind"),
         golden("key-member", "StateKey", &StateKey::Member(MemberIndex::new(0x0102))),
         golden("key-identity", "StateKey", &StateKey::Identity(party(1))),
         golden("key-enrolment", "StateKey", &StateKey::Enrolment(digest(1))),
@@ -139,7 +139,7 @@ fn values() -> Vec<Golden> {
     let access = AccessRecord { commitment, one_time, body, since };
     let policy = PolicyRecord { version: 0x0304_0506, text: blob(40, 3), since };
     vec![
-        golden("value-tip", "StateValue", &StateValue::Tip(tip(1))).wrong(0, 10, "no kind"),
+        golden("value-tip", "StateValue", &StateValue::Tip(tip(1))).wrong(0, 11, "no kind"),
         golden("value-member", "StateValue", &StateValue::Member(keys)),
         golden("value-identity", "StateValue", &StateValue::Identity(identity)).wrong(
             71,

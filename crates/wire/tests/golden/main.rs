@@ -11,6 +11,7 @@ mod emergency;
 mod erasure;
 mod keys;
 mod ledger;
+mod recovery;
 mod rpc;
 mod sample;
 
@@ -29,6 +30,7 @@ fn all() -> Vec<Golden> {
         activity::all(),
         rpc::all(),
         erasure::all(),
+        recovery::all(),
     ];
     all.into_iter().flatten().collect()
 }

@@ -31,7 +31,7 @@ fn requests() -> Vec<Golden> {
     let [tags, looks] = emergency::glass_requests();
     let fetch = Request::Fetch(Fetch { terms, signature: signature(3) });
     vec![
-        golden("request-status", "Request", &Request::Status).wrong(0, 15, "no request"),
+        golden("request-status", "Request", &Request::Status).wrong(0, 17, "no request"),
         golden("request-submit", "Request", &Request::Submit(Box::new(revoke))),
         golden("request-read", "Request", &Request::Read(keys())).list(1, 4_096, "keys"),
         golden("request-prove", "Request", &Request::Prove(keys())).list(1, 4_096, "keys"),
@@ -73,7 +73,7 @@ fn responses() -> Vec<Golden> {
     let held = Held { store: MemberIndex::new(0x0102), signature: signature(1) };
     let refusal = Refusal { code: Code::CustodianBusy, detail: blob(5, 0x61), retry_after_ms: 0x0102_0304 };
     vec![
-        golden("response-status", "Response", &Response::Status(status())).wrong(0, 16, "no response"),
+        golden("response-status", "Response", &Response::Status(status())).wrong(0, 18, "no response"),
         golden("response-committed", "Response", &committed(Outcome::Applied)),
         golden("response-values", "Response", &values).list(17, 4_096, "values").wrong(
             21,
