@@ -16,7 +16,9 @@ use salus_wire::recovery::RecoveryTerms;
 use salus_wire::release::ShareBytes;
 use salus_wire::rpc::Response;
 use salus_wire::{GrantTag, decode, encode};
+use std::collections::BTreeSet;
 use std::path::Path;
+use tokio::sync::RwLock;
 
 const CHAINS: &str = "recovery";
 const NAMES: &str = "name";
@@ -66,6 +68,9 @@ impl Durable<RecoveryPromise> {
 pub struct Recoveries {
     disk: Disk,
     key: MachineKey,
+    /// The objects of chains, once they were listed: of a chain that is not among them nothing is read, so that a
+    /// release costs those nothing who have prepared nothing.
+    chains: RwLock<Option<BTreeSet<String>>>,
 }
 
 impl Recoveries {
@@ -80,7 +85,7 @@ impl Recoveries {
     /// Opens what is on a disk.
     #[must_use]
     pub fn over(disk: Disk, key: MachineKey) -> Self {
-        Self { disk, key }
+        Self { disk, key, chains: RwLock::default() }
     }
 
     /// Keeps a preparation that the caller has checked, in place of what was kept for its chain. One caller at a time
@@ -95,8 +100,13 @@ impl Recoveries {
     ) -> Result<Durable<RecoveryPromise>, StoreError> {
         let terms = &kept.terms;
         let before = self.of_chain(&terms.chain).await?;
+        let object = self.chain_object(&terms.chain);
+        if let Some(known) = self.chains.write().await.as_mut() {
+            // Before it is written: whoever looks then finds nothing, and whoever looks after it is, finds it.
+            known.insert(object.clone());
+        }
         let writes = vec![
-            self.write(self.chain_object(&terms.chain), &encode(kept), rng),
+            self.write(object, &encode(kept), rng),
             self.write(self.name_object(&terms.name), &encode(&terms.chain), rng),
         ];
         let durable = self.disk.persist(Plan { writes, promise: RecoveryPromise }).await?;
@@ -118,8 +128,13 @@ impl Recoveries {
         }
         // What names the others goes last, so that this can be done again when it was cut short.
         [NAMES, SUCCESSORS].into_iter().try_for_each(|folder| self.disk.sync(folder))?;
-        self.disk.remove(&self.chain_object(chain)).await?;
-        self.disk.sync(CHAINS)
+        let object = self.chain_object(chain);
+        self.disk.remove(&object).await?;
+        self.disk.sync(CHAINS)?;
+        if let Some(known) = self.chains.write().await.as_mut() {
+            known.remove(&object);
+        }
+        Ok(())
     }
 
     /// Remembers which chain has come in the place of that of `kept`, which names it.
@@ -144,7 +159,20 @@ impl Recoveries {
     /// # Errors
     /// [`StoreError::Corrupt`] when an object does not open; a failure of the disk.
     pub async fn of_chain(&self, chain: &ChainAnchor) -> Result<Option<KeptRecovery>, StoreError> {
-        self.read(&self.chain_object(chain)).await
+        let object = self.chain_object(chain);
+        if self.knows(&object).await? { self.read(&object).await } else { Ok(None) }
+    }
+
+    async fn knows(&self, object: &str) -> Result<bool, StoreError> {
+        if let Some(known) = self.chains.read().await.as_ref() {
+            return Ok(known.contains(object));
+        }
+        let mut chains = self.chains.write().await;
+        let known = match chains.take() {
+            Some(known) => known,
+            None => self.disk.list(CHAINS).await?.into_iter().collect(),
+        };
+        Ok(chains.insert(known).contains(object))
     }
 
     /// What is kept under a name.

@@ -81,6 +81,18 @@ async fn what_is_kept_is_found_again_after_a_restart() {
 }
 
 #[tokio::test]
+async fn what_is_kept_after_somebody_looked_is_found_and_what_is_destroyed_is_not() {
+    let (folder, mut rng) = (tempfile::tempdir().unwrap(), StdRng::seed_from_u64(1));
+    let mine = Recoveries::open(folder.path(), machine(1)).unwrap();
+    assert!(mine.of_chain(&anchor(1)).await.unwrap().is_none());
+    let _ = mine.keep(&kept(1, 1), &mut rng).await.unwrap();
+    assert!(mine.of_chain(&anchor(1)).await.unwrap().is_some());
+    assert!(mine.of_chain(&anchor(2)).await.unwrap().is_none());
+    mine.destroy(&anchor(1)).await.unwrap();
+    assert!(mine.of_chain(&anchor(1)).await.unwrap().is_none());
+}
+
+#[tokio::test]
 async fn a_stolen_disk_and_another_machine_tell_nothing() {
     let (folder, mut rng) = (tempfile::tempdir().unwrap(), StdRng::seed_from_u64(1));
     let mine = Recoveries::open(folder.path(), machine(1)).unwrap();
