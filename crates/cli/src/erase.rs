@@ -40,7 +40,8 @@ async fn order(
     unnamed: Unnamed,
     and_wallet: bool,
 ) -> Result<Report, Failure> {
-    if wallet(path)?.data.is_some() {
+    let owner = wallet(path)?;
+    if owner.data.is_some() || owner.recovering.is_some() {
         // Before anything is withdrawn: members would refuse it.
         return Err(Failure::new(
             Code::ChainMoved,

@@ -78,10 +78,8 @@ impl Wanted<'_> {
         if !(RECOVERY_DELAY_MS_MIN..=RECOVERY_DELAY_MS_MAX).contains(&self.delay_ms) {
             return Err(usage("a delay is from a second to 90 days".to_owned()));
         }
-        let taken = self.guardians.iter().map(PathBuf::as_path).chain(self.veto).find(|path| path.exists());
-        if let Some(path) = taken {
-            return Err(usage(format!("`{}` exists already", path.display())));
-        }
+        let files: Vec<&Path> = self.guardians.iter().map(PathBuf::as_path).chain(self.veto).collect();
+        new_files(&files)?;
         let (needed, delay_ms, veto_apart) = (self.needed, self.delay_ms, self.veto.is_some());
         Ok(RecoveryWish { guardians, needed, delay_ms, veto_apart })
     }
@@ -105,6 +103,7 @@ async fn prepare(session: &Session, path: &Path, wanted: &Wanted<'_>) -> Result<
         .lines(wanted.guardians.iter().map(|file| {
             format!("give `{}` to a guardian and remove it here; alone it opens nothing", file.display())
         }))
+        .line("recovery is for trials yet: docs/roadmap.md says what it does not withstand")
         .lines(short.then(|| "warning: a delay below 24 hours leaves no time to notice and veto".to_owned())))
 }
 
@@ -191,10 +190,21 @@ async fn bring(session: &Session, path: &Path) -> Result<Report, Failure> {
     .lines(refused.iter().map(fault_line)))
 }
 
-fn start(out: &Path, ask: &Path) -> Result<Report, Failure> {
-    if let Some(path) = [out, ask].into_iter().find(|path| path.exists()) {
-        return Err(Failure::new(Code::Usage, format!("`{}` exists already", path.display())));
+/// Nothing is written over, and no two things to one file: what a guardian or a new wallet holds cannot be made again.
+fn new_files(files: &[&Path]) -> Result<(), Failure> {
+    for (nth, file) in files.iter().enumerate() {
+        if file.exists() {
+            return Err(Failure::new(Code::Usage, format!("`{}` exists already", file.display())));
+        }
+        if files.iter().skip(nth.saturating_add(1)).any(|other| other == file) {
+            return Err(Failure::new(Code::Usage, format!("`{}` is named twice", file.display())));
+        }
     }
+    Ok(())
+}
+
+fn start(out: &Path, ask: &Path) -> Result<Report, Failure> {
+    new_files(&[out, ask])?;
     let (wallet, question) = Wallet::replacing(now(), &mut rng()?);
     let fingerprint = hex::encode(question.fingerprint());
     store(out, &wallet)?;
@@ -208,6 +218,7 @@ fn start(out: &Path, ask: &Path) -> Result<Report, Failure> {
 }
 
 async fn approve(place: &Place, given: &Given<'_>) -> Result<Report, Failure> {
+    new_files(&[given.out])?;
     let session = Session::operator(place)?;
     let file: GuardianFile = load(given.guardian)?;
     let question: AskFile = load(given.ask)?;
